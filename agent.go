@@ -1,0 +1,102 @@
+package signalbox
+
+import (
+	"regexp"
+	"strings"
+	"time"
+)
+
+// AgentType is a named pool of agents. Jobs name it in agent.machine.type.
+type AgentType struct {
+	ID           string
+	Name         string // s1-...
+	ReleaseAfter time.Duration
+	LostAfter    time.Duration // 0 means DefaultLostAfter
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	DeletedAt    time.Time
+}
+
+// DefaultLostAfter is how long an agent with a job may be silent before the job ends as agent_lost
+// (agent-protocol.md §4.5; the official agent works on alone for up to 10 minutes).
+const DefaultLostAfter = 15 * time.Minute
+
+// IdleLostAfter is how long an agent without a job may be silent before its name is free again.
+const IdleLostAfter = 3 * time.Minute
+
+var (
+	agentTypeName = regexp.MustCompile(`^s1-[a-zA-Z0-9-_]+$`)
+	agentName     = regexp.MustCompile(`^[a-zA-Z0-9-_/+]+$`)
+)
+
+// ValidateAgentTypeName applies agent-protocol.md §3 to a trimmed name.
+func ValidateAgentTypeName(name string) error {
+	if name == "" {
+		return Errorf(CodeInvalid, "an agent type needs a name")
+	}
+	if len(name) > 100 {
+		return Errorf(CodeInvalid, "agent type name is %d characters long; at most 100 are allowed", len(name))
+	}
+	if !agentTypeName.MatchString(name) {
+		return Errorf(CodeInvalid, "agent type name %q is not allowed: it must start with \"s1-\" and go on with letters, digits, '-' and '_'", name)
+	}
+	return nil
+}
+
+// ValidateAgentName applies agent-protocol.md §3.1 for names that the agent chooses.
+func ValidateAgentName(name string) error {
+	if strings.HasPrefix(name, "/") || strings.Contains(name, "://") {
+		return Errorf(CodeInvalid, "not allowed to use URLs for registration")
+	}
+	if name == "" || len(name) > 80 || !agentName.MatchString(name) {
+		return Errorf(CodeInvalid, "agent name %.100q is not allowed: use 1 to 80 letters, digits, '-', '_', '/' and '+'", name)
+	}
+	return nil
+}
+
+// AgentState tells whether an agent row is one that may sync.
+type AgentState string
+
+const (
+	AgentRegistered   AgentState = "registered"
+	AgentDisconnected AgentState = "disconnected"
+)
+
+// Agent is one registered agent process. At most one attempt is assigned to it.
+type Agent struct {
+	ID            string
+	AgentTypeID   string
+	AgentType     string // the type's name
+	Name          string
+	State         AgentState
+	Version       string
+	UserAgent     string
+	OS            string
+	Arch          string
+	Hostname      string
+	PID           int
+	IP            string
+	SingleJob     bool
+	IdleTimeout   time.Duration
+	GracePeriod   time.Duration
+	AttemptID     string // "" when free
+	JobID         string // the assigned attempt's job, "" when free
+	DisabledAt    time.Time
+	DrainAt       time.Time
+	InterruptedAt time.Time
+	GoneReason    Reason
+	CreatedAt     time.Time
+	GoneAt        time.Time
+	ChangedAt     time.Time // any change of this row; heartbeats are kept elsewhere
+}
+
+// RegistrationToken lets agents of one type register. Only its hash is stored.
+type RegistrationToken struct {
+	ID          string
+	AgentTypeID string
+	Name        string
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+	RevokedAt   time.Time
+	LastUsedAt  time.Time
+}

@@ -1,0 +1,91 @@
+package signalbox
+
+import "time"
+
+// JobState is where a job stands. The public API shows offered as queued.
+type JobState string
+
+const (
+	JobQueued   JobState = "queued"   // waits for an agent
+	JobOffered  JobState = "offered"  // an attempt was offered to an agent that has not fetched it yet
+	JobRunning  JobState = "running"  // an agent has fetched it
+	JobFinished JobState = "finished" // result is final
+)
+
+// JobResult is how a job ended; "" until then.
+type JobResult string
+
+const (
+	JobPassed  JobResult = "passed"
+	JobFailed  JobResult = "failed"
+	JobStopped JobResult = "stopped"
+)
+
+// Job is a list of commands that runs on one agent. Its result is final at the first terminal commit (I4).
+type Job struct {
+	ID            string
+	BlockID       string
+	PipelineID    string
+	WorkflowID    string
+	ProjectID     string
+	Index         int
+	Name          string
+	AgentType     string // name: s1-linux
+	Priority      int
+	Spec          JobSpec
+	State         JobState
+	Result        JobResult
+	Reason        Reason
+	FailureReason string // a sentence, when the control plane itself ended it
+	AttemptID     string // the newest attempt, "" before the first offer
+	AttemptN      int    // how many attempts there were
+	CreatedAt     time.Time
+	QueuedAt      time.Time // its place in the queue; kept when an offer is withdrawn
+	StartedAt     time.Time
+	FinishedAt    time.Time
+}
+
+// JobSpec is what a job runs, as written in the pipeline file after merging.
+type JobSpec struct {
+	MachineType    string   `json:"machine_type"`
+	OSImage        string   `json:"os_image,omitempty"`
+	EnvVars        []EnvVar `json:"env_vars,omitempty"` // later entries win
+	Commands       []string `json:"commands,omitempty"` // prologue first
+	EpilogueAlways []string `json:"epilogue_always,omitempty"`
+	EpilogueOnPass []string `json:"epilogue_on_pass,omitempty"`
+	EpilogueOnFail []string `json:"epilogue_on_fail,omitempty"`
+}
+
+// EnvVar is one environment variable in plain text.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// AttemptState is where an attempt stands: offered → fetched → running → ended.
+type AttemptState string
+
+const (
+	AttemptOffered AttemptState = "offered"
+	AttemptFetched AttemptState = "fetched"
+	AttemptRunning AttemptState = "running"
+	AttemptEnded   AttemptState = "ended"
+)
+
+// Attempt is one try of one job on one agent, and the fence against everything an older try may still say.
+type Attempt struct {
+	ID              string
+	JobID           string
+	N               int // from 1
+	AgentID         string
+	AgentName       string
+	State           AttemptState
+	Result          JobResult
+	Reason          Reason
+	LateResult      JobResult // what the agent reported after the job was final; evidence only
+	OfferedAt       time.Time
+	FetchedAt       time.Time
+	RunningAt       time.Time
+	EndedAt         time.Time
+	StopRequestedAt time.Time
+}

@@ -1,0 +1,42 @@
+package signalbox
+
+import "time"
+
+// Role is what a user or token may do; package auth holds the table.
+type Role string
+
+const (
+	RoleAdmin  Role = "admin"
+	RoleMember Role = "member"
+	RoleViewer Role = "viewer"
+)
+
+// User is a person or service account that may sign in or hold API tokens.
+type User struct {
+	ID           string
+	Name         string
+	Email        string
+	Role         Role
+	PasswordHash string // PHC string, "" when the user cannot sign in with a password
+	CreatedAt    time.Time
+	DisabledAt   time.Time
+}
+
+// APIToken is a long random string that acts for a user. Only its hash is stored.
+type APIToken struct {
+	ID         string
+	UserID     string
+	Name       string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	LastUsedAt time.Time
+	RevokedAt  time.Time
+}
+
+// Session is a signed-in browser.
+type Session struct {
+	ID        string
+	UserID    string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
