@@ -1,0 +1,138 @@
+package store
+
+import (
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+const agentColumns = `a.id, a.agent_type_id, y.name, a.name, a.state, a.version, a.user_agent, a.os, a.arch, a.hostname, a.pid, a.ip, a.single_job, a.idle_timeout_s, a.grace_period_s, a.attempt_id, a.job_id, a.disabled_at, a.drain_at, a.interrupted_at, a.gone_reason, a.created_at, a.gone_at, a.changed_at`
+
+const agentFrom = ` FROM agent a JOIN agent_type y ON y.id = a.agent_type_id `
+
+func scanAgent(s scanner, a *signalbox.Agent) error {
+	return s.Scan(&a.ID, &a.AgentTypeID, &a.AgentType, &a.Name, &a.State, &a.Version, &a.UserAgent, &a.OS, &a.Arch, &a.Hostname,
+		&a.PID, &a.IP, &a.SingleJob, span{&a.IdleTimeout, time.Second}, span{&a.GracePeriod, time.Second}, &a.AttemptID, &a.JobID,
+		at{&a.DisabledAt}, at{&a.DrainAt}, at{&a.InterruptedAt}, &a.GoneReason, at{&a.CreatedAt}, at{&a.GoneAt}, at{&a.ChangedAt})
+}
+
+// CreateAgent stores a registered agent by the hash of its access token; a name that a living agent has is
+// CodeConflict.
+func (t *Tx) CreateAgent(a *signalbox.Agent, hash string) error {
+	if a.ID == "" {
+		a.ID = signalbox.NewID()
+	}
+	a.CreatedAt, a.ChangedAt = t.Now, t.Now
+	n, err := t.exec(`INSERT INTO agent (id, agent_type_id, name, token_hash, state, version, user_agent, os, arch, hostname, pid, ip,
+		single_job, idle_timeout_s, grace_period_s, attempt_id, job_id, created_at, changed_at) VALUES (`+list(1, 19)+`)
+		ON CONFLICT (name) WHERE gone_at = 0 DO NOTHING`,
+		a.ID, a.AgentTypeID, a.Name, hash, a.State, a.Version, a.UserAgent, a.OS, a.Arch, a.Hostname, a.PID, a.IP, a.SingleJob,
+		int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), a.AttemptID, a.JobID, ms(a.CreatedAt), ms(a.ChangedAt))
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return signalbox.Errorf(signalbox.CodeConflict, "an agent named %q is registered already", a.Name)
+	}
+	if _, err := t.exec(`INSERT INTO agent_seen (agent_id, seen_at, state) VALUES ($1, $2, '')`, a.ID, ms(t.Now)); err != nil {
+		return err
+	}
+	return t.Record("agent", a.ID, "agent:"+a.Name, "registered", a.Hostname)
+}
+
+// Agent returns an agent by id, gone or not.
+func (t *Tx) Agent(id string) (*signalbox.Agent, error) {
+	return one(t, "agent", id, scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.id = $1`, id)
+}
+
+// LockAgent returns an agent and holds it until the transaction ends.
+func (t *Tx) LockAgent(id string) (*signalbox.Agent, error) {
+	lock := ""
+	if t.dialect == postgresDialect {
+		lock = " FOR UPDATE OF a"
+	}
+	return one(t, "agent", id, scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.id = $1`+lock, id)
+}
+
+// AgentByToken returns the agent that an access token belongs to, unless it is gone.
+func (t *Tx) AgentByToken(hash string) (*signalbox.Agent, error) {
+	return one(t, "agent", "with that token", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.token_hash = $1 AND a.gone_at = 0`, hash)
+}
+
+// AgentByName returns the living agent of a name.
+func (t *Tx) AgentByName(name string) (*signalbox.Agent, error) {
+	return one(t, "agent", name, scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.name = $1 AND a.gone_at = 0`, name)
+}
+
+// Agents returns the living agents, of one type or (with "") of all, by name.
+func (t *Tx) Agents(agentTypeID string) ([]*signalbox.Agent, error) {
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND ($1 = '' OR a.agent_type_id = $1) ORDER BY a.name`, agentTypeID)
+}
+
+// AgentsChangedSince returns every agent whose row changed at or after a time, gone ones included.
+func (t *Tx) AgentsChangedSince(since time.Time) ([]*signalbox.Agent, error) {
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.changed_at >= $1`, ms(since))
+}
+
+// UpdateAgent writes the fields that change while an agent lives, if it still has the attempt fromAttempt ("" is
+// free) and is not gone. An empty reason records no event.
+func (t *Tx) UpdateAgent(a *signalbox.Agent, fromAttempt, actor, reason, detail string) error {
+	a.ChangedAt = t.Now
+	n, err := t.exec(`UPDATE agent SET state = $1, attempt_id = $2, job_id = $3, disabled_at = $4, drain_at = $5, interrupted_at = $6,
+		gone_reason = $7, gone_at = $8, changed_at = $9 WHERE id = $10 AND attempt_id = $11 AND gone_at = 0`,
+		a.State, a.AttemptID, a.JobID, ms(a.DisabledAt), ms(a.DrainAt), ms(a.InterruptedAt), a.GoneReason, ms(a.GoneAt), ms(a.ChangedAt), a.ID, fromAttempt)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "agent", a.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyAgent(a.ID))
+	if reason == "" {
+		return nil
+	}
+	return t.Record("agent", a.ID, actor, reason, detail)
+}
+
+// SetAgentToken replaces the access token of an agent whose first answer was lost.
+func (t *Tx) SetAgentToken(id, hash string) error {
+	n, err := t.exec(`UPDATE agent SET token_hash = $1, changed_at = $2 WHERE id = $3 AND gone_at = 0`, hash, ms(t.Now), id)
+	if err != nil {
+		return err
+	}
+	t.Wake(KeyAgent(id))
+	return changed(n, "agent", id)
+}
+
+// Seen is one heartbeat.
+type Seen struct {
+	AgentID string
+	At      time.Time
+	State   string // the last sync's state, "" before the first
+}
+
+// SaveSeen writes heartbeats; an older one never replaces a newer one.
+func (t *Tx) SaveSeen(seen []Seen) error {
+	for _, s := range seen {
+		if _, err := t.exec(`INSERT INTO agent_seen (agent_id, seen_at, state) VALUES ($1, $2, $3)
+			ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state WHERE agent_seen.seen_at < excluded.seen_at`,
+			s.AgentID, ms(s.At), s.State); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LastSeen returns the newest stored heartbeat of every living agent.
+func (t *Tx) LastSeen() (map[string]Seen, error) {
+	rows, err := many(t, "heartbeat", func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}, &v.State) },
+		`SELECT s.agent_id, s.seen_at, s.state FROM agent_seen s JOIN agent a ON a.id = s.agent_id WHERE a.gone_at = 0`)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]Seen, len(rows))
+	for _, r := range rows {
+		out[r.AgentID] = *r
+	}
+	return out, nil
+}

@@ -1,0 +1,65 @@
+package store
+
+import (
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+const attemptColumns = `id, job_id, n, agent_id, agent_name, state, result, reason, late_result, offered_at, fetched_at, running_at, ended_at, stop_requested_at`
+
+func scanAttempt(s scanner, a *signalbox.Attempt) error {
+	return s.Scan(&a.ID, &a.JobID, &a.N, &a.AgentID, &a.AgentName, &a.State, &a.Result, &a.Reason, &a.LateResult,
+		at{&a.OfferedAt}, at{&a.FetchedAt}, at{&a.RunningAt}, at{&a.EndedAt}, at{&a.StopRequestedAt})
+}
+
+// CreateAttempt stores an offered attempt. The schema allows one open attempt per job and per agent; a second one is
+// CodeConflict.
+func (t *Tx) CreateAttempt(a *signalbox.Attempt, actor string) error {
+	if a.ID == "" {
+		a.ID = signalbox.NewID()
+	}
+	a.OfferedAt = t.Now
+	if _, err := t.exec(`INSERT INTO attempt (`+attemptColumns+`) VALUES (`+list(1, 14)+`)`, a.ID, a.JobID, a.N, a.AgentID, a.AgentName,
+		a.State, a.Result, a.Reason, a.LateResult, ms(a.OfferedAt), ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt)); err != nil {
+		return err
+	}
+	return t.Record("attempt", a.ID, actor, "offered", a.AgentName)
+}
+
+// Attempt returns an attempt by id.
+func (t *Tx) Attempt(id string) (*signalbox.Attempt, error) {
+	return one(t, "attempt", id, scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE id = $1`, id)
+}
+
+// Attempts returns all attempts of a job, oldest first.
+func (t *Tx) Attempts(jobID string) ([]*signalbox.Attempt, error) {
+	return many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE job_id = $1 ORDER BY n`, jobID)
+}
+
+// LatestAttemptOn returns the newest attempt that an agent made of a job, ended or not.
+func (t *Tx) LatestAttemptOn(jobID, agentID string) (*signalbox.Attempt, error) {
+	return one(t, "attempt", "of job "+jobID+" on that agent", scanAttempt,
+		`SELECT `+attemptColumns+` FROM attempt WHERE job_id = $1 AND agent_id = $2 ORDER BY n DESC LIMIT 1`, jobID, agentID)
+}
+
+// UpdateAttempt writes the fields that change while an attempt lives, if its state is still from.
+func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, actor, reason, detail string) error {
+	n, err := t.exec(`UPDATE attempt SET state = $1, result = $2, reason = $3, late_result = $4, fetched_at = $5, running_at = $6,
+		ended_at = $7, stop_requested_at = $8 WHERE id = $9 AND state = $10`,
+		a.State, a.Result, a.Reason, a.LateResult, ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt), a.ID, from)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "attempt", a.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyAgent(a.AgentID))
+	return t.Record("attempt", a.ID, actor, reason, detail)
+}
+
+// StaleOffers returns the attempts that are still only offered since before a time.
+func (t *Tx) StaleOffers(before time.Time, limit int) ([]*signalbox.Attempt, error) {
+	return many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE state = 'offered' AND offered_at < $1
+		ORDER BY offered_at LIMIT $2`, ms(before), limit)
+}

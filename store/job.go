@@ -1,0 +1,121 @@
+package store
+
+import (
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
+
+func scanJob(s scanner, j *signalbox.Job) error {
+	return s.Scan(&j.ID, &j.BlockID, &j.PipelineID, &j.WorkflowID, &j.ProjectID, &j.Index, &j.Name, &j.AgentType, &j.Priority,
+		doc{&j.Spec}, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
+		at{&j.QueuedAt}, at{&j.StartedAt}, at{&j.FinishedAt})
+}
+
+// CreateJob stores a queued job and wakes the agents of its type.
+func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
+	if j.ID == "" {
+		j.ID = signalbox.NewID()
+	}
+	j.CreatedAt, j.QueuedAt = t.Now, t.Now
+	spec, err := toJSON(j.Spec)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 20)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
+		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
+		j.AttemptN, ms(j.CreatedAt), ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt)); err != nil {
+		return err
+	}
+	t.Wake(KeyAgentType(j.AgentType))
+	return t.Record("job", j.ID, actor, "queued", j.AgentType)
+}
+
+// Job returns a job by id.
+func (t *Tx) Job(id string) (*signalbox.Job, error) {
+	return one(t, "job", id, scanJob, `SELECT `+jobColumns+` FROM job WHERE id = $1`, id)
+}
+
+// LockJob returns a job and holds it until the transaction ends.
+func (t *Tx) LockJob(id string) (*signalbox.Job, error) {
+	return one(t, "job", id, scanJob, `SELECT `+jobColumns+` FROM job WHERE id = $1`+t.forUpdate(), id)
+}
+
+// JobsOf returns the jobs of a pipeline, by block creation and index.
+func (t *Tx) JobsOf(pipelineID string) ([]*signalbox.Job, error) {
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE pipeline_id = $1 ORDER BY created_at, block_id, idx`, pipelineID)
+}
+
+// JobFilter narrows a list; empty fields do not.
+type JobFilter struct {
+	States    []signalbox.JobState
+	AgentType string
+	Limit     int // default 30
+	Offset    int
+}
+
+// Jobs returns the newest jobs first.
+func (t *Tx) Jobs(f JobFilter) ([]*signalbox.Job, error) {
+	if f.Limit <= 0 {
+		f.Limit = 30
+	}
+	var where []string
+	args := []any{f.Limit, f.Offset}
+	if len(f.States) > 0 {
+		where = append(where, `state IN (`+list(len(args)+1, len(f.States))+`)`)
+		args = anys(args, f.States)
+	}
+	if f.AgentType != "" {
+		args = append(args, f.AgentType)
+		where = append(where, `agent_type = `+list(len(args), 1))
+	}
+	cond := ""
+	if len(where) > 0 {
+		cond = ` WHERE ` + strings.Join(where, ` AND `)
+	}
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job`+cond+` ORDER BY created_at DESC, id DESC LIMIT $1 OFFSET $2`, args...)
+}
+
+// ClaimJobs returns up to n queued jobs of an agent type, highest priority first and oldest first within one, locked
+// so that no other server claims them in the meantime.
+func (t *Tx) ClaimJobs(agentType string, n int) ([]*signalbox.Job, error) {
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE agent_type = $1 AND state = 'queued'
+		ORDER BY priority DESC, queued_at, id LIMIT $2`+t.skipLocked(), agentType, n)
+}
+
+// QueuedAgentTypes returns the names of the agent types that have queued jobs.
+func (t *Tx) QueuedAgentTypes() ([]string, error) {
+	return t.strings(`SELECT DISTINCT agent_type FROM job WHERE state = 'queued'`)
+}
+
+// QueuedJobIDs returns the ids of the queued jobs of a type, newest first.
+func (t *Tx) QueuedJobIDs(agentType string, limit int) ([]string, error) {
+	return t.strings(`SELECT id FROM job WHERE agent_type = $1 AND state = 'queued' ORDER BY queued_at DESC, id DESC LIMIT $2`, agentType, limit)
+}
+
+// CountJobs returns how many jobs of a type wait (queued or offered) and run.
+func (t *Tx) CountJobs(agentType string) (queued, running int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(CASE WHEN state IN ('queued', 'offered') THEN 1 END), COUNT(CASE WHEN state = 'running' THEN 1 END)
+		FROM job WHERE agent_type = $1 AND state <> 'finished'`, agentType).Scan(&queued, &running)
+	return queued, running, err
+}
+
+// UpdateJob writes the fields that change while a job runs, if its state is still from.
+func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason, detail string) error {
+	n, err := t.exec(`UPDATE job SET state = $1, result = $2, reason = $3, failure_reason = $4, attempt_id = $5, attempt_n = $6,
+		queued_at = $7, started_at = $8, finished_at = $9 WHERE id = $10 AND state = $11`,
+		j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID, j.AttemptN, ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt), j.ID, from)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "job", j.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyJob(j.ID), KeyPipeline(j.PipelineID), KeyWorkflow(j.WorkflowID))
+	if j.State == signalbox.JobQueued {
+		t.Wake(KeyAgentType(j.AgentType))
+	}
+	return t.Record("job", j.ID, actor, reason, detail)
+}

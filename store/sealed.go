@@ -1,0 +1,28 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+)
+
+// Get returns a sealed blob, nil when there is none of that name.
+func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
+	var data []byte
+	err := s.Read(ctx, func(t *Tx) error {
+		err := t.q.QueryRowContext(t.ctx, `SELECT data FROM sealed WHERE name = $1`, name).Scan(&data)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return data, err
+}
+
+// Put stores a sealed blob under a name, replacing what was there. The store never sees its plain text.
+func (s *Store) Put(ctx context.Context, name string, data []byte) error {
+	return s.Write(ctx, func(t *Tx) error {
+		_, err := t.exec(`INSERT INTO sealed (name, data) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET data = excluded.data`, name, data)
+		return err
+	})
+}

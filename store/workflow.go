@@ -1,0 +1,75 @@
+package store
+
+import (
+	"github.com/signalbox-ci/signalbox"
+)
+
+const workflowColumns = `id, project_id, number, ref, ref_type, branch_name, label, commit_sha, commit_range, commit_message, commit_author, triggered_by, requester, request_token, created_at`
+
+func scanWorkflow(s scanner, w *signalbox.Workflow) error {
+	return s.Scan(&w.ID, &w.ProjectID, &w.Number, &w.Ref, &w.RefType, &w.BranchName, &w.Label, &w.CommitSHA, &w.CommitRange,
+		&w.CommitMessage, &w.CommitAuthor, &w.TriggeredBy, &w.Requester, &w.RequestToken, at{&w.CreatedAt})
+}
+
+// CreateWorkflow stores a workflow with the next number of its branch. When its request token was used before, it
+// stores nothing and returns the workflow of then and false.
+func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Workflow, bool, error) {
+	// The project row is the lock under which numbers are counted.
+	if _, err := t.exec(`UPDATE project SET name = name WHERE id = $1`, w.ProjectID); err != nil {
+		return nil, false, err
+	}
+	old, err := one(t, "workflow", w.RequestToken, scanWorkflow,
+		`SELECT `+workflowColumns+` FROM workflow WHERE project_id = $1 AND request_token = $2`, w.ProjectID, w.RequestToken)
+	if err == nil {
+		return old, false, nil
+	}
+	if signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+		return nil, false, err
+	}
+	if w.ID == "" {
+		w.ID = signalbox.NewID()
+	}
+	w.CreatedAt = t.Now
+	if err := t.q.QueryRowContext(t.ctx, `SELECT COALESCE(MAX(number), 0) + 1 FROM workflow WHERE project_id = $1 AND branch_name = $2`,
+		w.ProjectID, w.BranchName).Scan(&w.Number); err != nil {
+		return nil, false, err
+	}
+	if _, err := t.exec(`INSERT INTO workflow (`+workflowColumns+`) VALUES (`+list(1, 15)+`)`,
+		w.ID, w.ProjectID, w.Number, w.Ref, w.RefType, w.BranchName, w.Label, w.CommitSHA, w.CommitRange, w.CommitMessage,
+		w.CommitAuthor, w.TriggeredBy, w.Requester, w.RequestToken, ms(w.CreatedAt)); err != nil {
+		return nil, false, err
+	}
+	t.Wake(KeyWorkflow(w.ID), KeyProject(w.ProjectID))
+	return w, true, t.Record("workflow", w.ID, actor, "created", string(w.TriggeredBy))
+}
+
+// Workflow returns a workflow by id.
+func (t *Tx) Workflow(id string) (*signalbox.Workflow, error) {
+	return one(t, "workflow", id, scanWorkflow, `SELECT `+workflowColumns+` FROM workflow WHERE id = $1`, id)
+}
+
+// WorkflowFilter narrows a list; empty fields do not.
+type WorkflowFilter struct {
+	ProjectID  string
+	BranchName string
+	Limit      int // default 30
+	Offset     int
+}
+
+// Workflows returns the newest workflows first.
+func (t *Tx) Workflows(f WorkflowFilter) ([]*signalbox.Workflow, error) {
+	if f.Limit <= 0 {
+		f.Limit = 30
+	}
+	return many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow
+		WHERE ($1 = '' OR project_id = $1) AND ($2 = '' OR branch_name = $2) ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4`,
+		f.ProjectID, f.BranchName, f.Limit, f.Offset)
+}
+
+// CountWorkflows counts what a filter without limit and offset finds.
+func (t *Tx) CountWorkflows(f WorkflowFilter) (int, error) {
+	var n int
+	err := t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM workflow WHERE ($1 = '' OR project_id = $1) AND ($2 = '' OR branch_name = $2)`,
+		f.ProjectID, f.BranchName).Scan(&n)
+	return n, err
+}
