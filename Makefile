@@ -1,0 +1,71 @@
+# Signalbox. `make help` lists what can be done here.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+DEMO_ARGS ?=
+
+# The agent runs on other people's machines: these packages must compile for all of them.
+PORTABLE  := ./agent/... ./agentapi/...
+PLATFORMS := windows/amd64 darwin/arm64
+
+.PHONY: help demo build check check-static test bench web fmt fmt-check vet cross-vet lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## start a server, an agent and an example project; flags go into DEMO_ARGS
+	@$(GO) run ./cmd/signalbox demo $(DEMO_ARGS)
+
+build: ## build bin/signalbox, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/signalbox ./cmd/signalbox
+
+check: fmt-check vet lint ## what to run before a commit: format, vet, staticcheck, short tests
+	$(GO) test -short ./...
+
+check-static: fmt-check vet cross-vet lint web ## everything that needs no test run
+
+test: ## all tests with the race detector and a PostgreSQL of their own; nothing is skipped
+	@dir=$$(scripts/setup-test-env $$$$); \
+	trap 'scripts/teardown-test-env "$$dir"' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; \
+	. "$$dir/env"; \
+	export SIGNALBOX_TEST_REQUIRE=1; \
+	echo "$(GO) test -race -timeout 25m ./..."; \
+	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...; \
+	echo "make test: passed"
+
+bench: ## the benchmarks, once each
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+web: ## check the browser's JavaScript; nothing is bundled, the files are embedded as they are
+	@if ! command -v node >/dev/null; then \
+		echo "make web: node is not installed, so the JavaScript was not checked" >&2; exit 0; fi; \
+	n=0; while IFS= read -r f; do \
+		node --check --input-type=module - < "$$f" || { echo "make web: $$f is not valid JavaScript" >&2; exit 1; }; n=$$((n+1)); \
+	done < <(find web -name '*.js' -not -path '*/node_modules/*' -not -path '*/testdata/*' 2>/dev/null); \
+	echo "make web: $$n JavaScript files are valid"
+
+fmt: ## format the Go code
+	$(GO) tool gofumpt -w .
+
+fmt-check:
+	@bad=$$($(GO) tool gofumpt -l .); if [ -n "$$bad" ]; then \
+		echo "not formatted (make fmt does it):" >&2; echo "$$bad" >&2; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+cross-vet:
+	@for p in $(PLATFORMS); do echo "vet $(PORTABLE) for $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) vet $(PORTABLE); done
+
+lint: ## staticcheck; golangci-lint too when it is installed
+	$(GO) tool staticcheck ./...
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; fi
+
+clean: ## remove what make built
+	rm -rf bin
