@@ -136,3 +136,20 @@ func (t *Tx) LastSeen() (map[string]Seen, error) {
 	}
 	return out, nil
 }
+
+// SeenOf returns the stored heartbeat of one agent; the zero Seen when there is none.
+func (t *Tx) SeenOf(agentID string) (Seen, error) {
+	s, err := one(t, "heartbeat", agentID, func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}, &v.State) },
+		`SELECT agent_id, seen_at, state FROM agent_seen WHERE agent_id = $1`, agentID)
+	if err != nil {
+		return Seen{}, err
+	}
+	return *s, nil
+}
+
+// CountAgents returns how many living, enabled agents of a type are free and how many have a job.
+func (t *Tx) CountAgents(agentTypeID string) (idle, occupied int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(CASE WHEN attempt_id = '' THEN 1 END), COUNT(CASE WHEN attempt_id <> '' THEN 1 END)
+		FROM agent WHERE agent_type_id = $1 AND gone_at = 0 AND state = 'registered' AND disabled_at = 0`, agentTypeID).Scan(&idle, &occupied)
+	return idle, occupied, err
+}

@@ -91,3 +91,9 @@ func (t *Tx) AcceptDelivery(projectID, id string) (bool, error) {
 		projectID, id, ms(t.Now))
 	return n == 1, err
 }
+
+// LockProject holds a project until the transaction ends; the queues of its pipelines are decided under it.
+func (t *Tx) LockProject(id string) error {
+	_, err := t.exec(`UPDATE project SET name = name WHERE id = $1`, id)
+	return err
+}

@@ -15,7 +15,7 @@ func scanWorkflow(s scanner, w *signalbox.Workflow) error {
 // stores nothing and returns the workflow of then and false.
 func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Workflow, bool, error) {
 	// The project row is the lock under which numbers are counted.
-	if _, err := t.exec(`UPDATE project SET name = name WHERE id = $1`, w.ProjectID); err != nil {
+	if err := t.LockProject(w.ProjectID); err != nil {
 		return nil, false, err
 	}
 	old, err := one(t, "workflow", w.RequestToken, scanWorkflow,

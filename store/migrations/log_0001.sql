@@ -8,19 +8,22 @@ CREATE TABLE log_schema_meta (
 );
 INSERT INTO log_schema_meta (id, version, min_reader) VALUES (1, 1, 1);
 
+-- refused counts events that a quota kept out, differing counts pushes that contradicted what was acknowledged.
 CREATE TABLE log (
     attempt_id TEXT   NOT NULL PRIMARY KEY,
     job_id     TEXT   NOT NULL,
     next_event BIGINT NOT NULL DEFAULT 0,
     bytes      BIGINT NOT NULL DEFAULT 0,
     refused    BIGINT NOT NULL DEFAULT 0,
+    differing  BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     closed_at  BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX log_job ON log (job_id);
 
--- One row per accepted push: events first_event .. first_event+count-1 as compressed JSON lines.
+-- Events first_event .. first_event+count-1 as compressed JSON lines. Rows of one attempt never overlap and are never
+-- changed.
 CREATE TABLE log_chunk (
     attempt_id  TEXT   NOT NULL,
     first_event BIGINT NOT NULL,
@@ -40,7 +43,7 @@ CREATE TABLE log_gap (
     PRIMARY KEY (attempt_id, from_event)
 );
 
--- A push that differs from what was acknowledged before is kept here and changes nothing.
+-- Pushed events that differ from what was acknowledged before are kept here and change nothing.
 CREATE TABLE log_evidence (
     id          TEXT   NOT NULL PRIMARY KEY,
     attempt_id  TEXT   NOT NULL,

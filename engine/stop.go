@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// StopPipeline ends a pipeline: what has not begun is canceled, running jobs are stopped. On a pipeline that is
+// stopping or done it changes nothing.
+func (e *Engine) StopPipeline(tx *store.Tx, id, actor string, reason signalbox.Reason) error {
+	p, err := tx.LockPipeline(id)
+	if err != nil {
+		return err
+	}
+	if p.State == signalbox.PipelineDone || p.Terminate != "" {
+		return nil
+	}
+	p.Terminate, p.TerminateReason, p.TerminatedBy = "stop", reason, actor
+	if err := tx.UpdatePipeline(p, actor, "terminate: "+string(reason), ""); err != nil {
+		return err
+	}
+	return e.Advance(tx, id)
+}
+
+// StopJob ends one job. It is final at once: whatever the agent still reports changes nothing. On a finished job it
+// changes nothing.
+func (e *Engine) StopJob(tx *store.Tx, id, actor string, reason signalbox.Reason) error {
+	j, err := tx.Job(id)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.LockPipeline(j.PipelineID); err != nil {
+		return err
+	}
+	if j, err = tx.LockJob(id); err != nil {
+		return err
+	}
+	if j.State == signalbox.JobFinished {
+		return nil
+	}
+	if err := stopJob(tx, j, reason, actor); err != nil {
+		return err
+	}
+	return e.Advance(tx, j.PipelineID)
+}
+
+// stopJob makes a job finished and stopped. Nobody has fetched an offered attempt, so it ends with the job; an
+// attempt that runs stays open until its agent has cleaned up, and the agent is told at its next contact.
+func stopJob(tx *store.Tx, j *signalbox.Job, reason signalbox.Reason, actor string) error {
+	j, err := tx.LockJob(j.ID)
+	if err != nil {
+		return err
+	}
+	if j.State == signalbox.JobFinished {
+		return nil
+	}
+	from := j.State
+	j.State, j.Result, j.Reason, j.FinishedAt = signalbox.JobFinished, signalbox.JobStopped, reason, tx.Now
+	if err := tx.UpdateJob(j, from, actor, "stopped: "+string(reason), ""); err != nil {
+		return err
+	}
+	if from == signalbox.JobQueued {
+		return nil
+	}
+	a, err := tx.Attempt(j.AttemptID)
+	if err != nil {
+		return err
+	}
+	switch a.State {
+	case signalbox.AttemptOffered:
+		return endAttempt(tx, a, signalbox.JobStopped, reason, actor)
+	case signalbox.AttemptFetched, signalbox.AttemptRunning:
+		a.StopRequestedAt = tx.Now
+		return tx.UpdateAttempt(a, a.State, actor, "stop requested", string(reason))
+	}
+	return nil
+}
