@@ -129,9 +129,11 @@ func (c *checker) belongs(o *object, name string) string {
 			places = append(places, "inside "+quote(k.name))
 		}
 	}
+	outward := "further out, "
 	for i := len(c.around) - 1; i >= 0; i-- {
 		if c.around[i].key(name) != nil {
-			places = append(places, "further out, in "+strings.Replace(c.around[i].place, "a ", "the ", 1))
+			places = append(places, outward+"in "+strings.Replace(c.around[i].place, "a ", "the ", 1))
+			outward = ""
 		}
 	}
 	if len(places) == 0 || o.name == "pipeline" {

@@ -134,7 +134,7 @@ type pair struct {
 // pairs returns what a map holds: of keys given twice the first, and what merge keys bring in after that.
 func (c *checker) pairs(v *value) []pair {
 	p := &pairer{c: c, v: v, seen: map[string]mark{}, open: map[*yaml.Node]bool{}}
-	p.collect(v.node, false)
+	p.collect(v.node)
 	return p.out
 }
 
@@ -146,7 +146,7 @@ type pairer struct {
 	out  []pair
 }
 
-func (p *pairer) collect(n *yaml.Node, merged bool) {
+func (p *pairer) collect(n *yaml.Node) {
 	p.open[n] = true
 	defer delete(p.open, n)
 	var merges []*yaml.Node
@@ -188,7 +188,7 @@ func (p *pairer) merge(n *yaml.Node) {
 	case r != nil && r.Kind == yaml.MappingNode && p.open[r], r != nil && r.Kind == yaml.SequenceNode && p.open[r]:
 		p.c.problem(SeverityError, at, p.v.path()+"/<<", "", `"<<" merges a map into itself; remove one of the two`)
 	case r != nil && r.Kind == yaml.MappingNode:
-		p.collect(r, true)
+		p.collect(r)
 	case r != nil && r.Kind == yaml.SequenceNode:
 		p.open[r] = true
 		for _, item := range r.Content {

@@ -17,7 +17,7 @@ var yamlMessages = []struct{ library, ours string }{
 	{"did not find expected node content", "a value is missing here"},
 	{"did not find expected alphabetic or numeric character", `"*" and "&" at the start of a value belong to YAML itself (aliases and anchors); quote the text if that is not meant`},
 	{"did not find expected whitespace or line break", `a blank is missing, or the text must be quoted because it begins with "!"`},
-	{"did not find expected hexdecimal number", `after \x, \u and \U in double quotes there must be 2, 4 or 8 hexadecimal digits; use single quotes if the backslash is meant as it is`},
+	{"did not find expected hexadecimal number", `after \x, \u and \U in double quotes there must be 2, 4 or 8 hexadecimal digits; use single quotes if the backslash is meant as it is`},
 	{"invalid Unicode character escape", `this escape is no character; use single quotes if the backslash is meant as it is`},
 	{"found unknown escape character", `this escape is not known in double quotes; use single quotes if the backslash is meant as it is`},
 	{"found unexpected end of stream", "the closing quote is missing"},
@@ -41,7 +41,7 @@ func (s *source) rephrase(err error) *Problem {
 	}
 	at := mark{le.Mark.Line, le.Mark.Column}
 	// What is missing at the end is explained best where it began.
-	open := le.ContextMark.Line > 0 && (strings.Contains(le.Message, "unexpected end of stream") ||
+	open := le.ContextMark.Line > 0 && (strings.Contains(le.Message, "unexpected end of stream") || strings.Contains(le.Message, "',' or") ||
 		strings.Contains(le.Message, "unexpected document indicator") || strings.Contains(le.Message, "could not find expected ':'"))
 	if open {
 		at = mark{le.ContextMark.Line, le.ContextMark.Column}
@@ -66,10 +66,21 @@ func (s *source) explain(le *yaml.LoadError, at mark) string {
 	}
 	for _, m := range yamlMessages {
 		if strings.Contains(le.Message, m.library) || strings.Contains(le.ContextMsg, m.library) {
-			return m.ours
+			return m.ours + s.quoted(m.library, at)
 		}
 	}
 	return "the file is not YAML: " + le.Message
+}
+
+// quoted shows how the list item on the line of at looks in quotes, where that is the likely remedy.
+func (s *source) quoted(library string, at mark) string {
+	item, ok := strings.CutPrefix(strings.TrimSpace(s.lines[at.line-1]), "- ")
+	colon := library == "mapping values are not allowed"
+	early := library == "did not find expected '-' indicator" && strings.HasPrefix(item, `"`)
+	if !ok || !colon && !early || len(item) > 200 {
+		return ""
+	}
+	return " (- " + single(item) + ")"
 }
 
 // tabIndent looks for a tab in the indentation of the line of at, and of the line before it, where the reader may have

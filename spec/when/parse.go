@@ -6,71 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-// Expr is a node of a condition: *Logic, *Compare, *Keyword, *Literal, *List, *Map or *Call.
-type Expr interface{ Pos() int }
-
-type (
-	// Logic joins two expressions. Chains without parentheses lean to the left whatever the operators are.
-	Logic struct {
-		Op          string // "and" or "or"
-		Left, Right Expr
-		Offset      int // of the operator
-	}
-	// Compare is one of the four comparisons: "=", "!=", "=~", "!~".
-	Compare struct {
-		Op          string
-		Left, Right Expr
-		Offset      int // of the operator
-	}
-	// Keyword is a value of the build, in lower case: branch, tag, pull_request, result, result_reason.
-	Keyword struct {
-		Name   string
-		Offset int
-	}
-	// Literal holds a string, bool, int64 or float64.
-	Literal struct {
-		Value  any
-		Offset int
-	}
-	// List is [a, b].
-	List struct {
-		Items  []Expr
-		Offset int
-	}
-	// Map is {key: value}; a repeated key is kept, the later one counts.
-	Map struct {
-		Entries []Entry
-		Offset  int
-	}
-	// Entry is one pair of a Map.
-	Entry struct {
-		Key    string
-		Value  Expr
-		Offset int
-	}
-	// Call is a function with its parameters.
-	Call struct {
-		Name   string
-		Params []Expr
-		Offset int
-	}
-	// Group is an expression in parentheses, kept because it ends a chain of "and" and "or".
-	Group struct {
-		Inner  Expr
-		Offset int
-	}
-)
-
-// Pos returns the offset in bytes.
-func (e *Logic) Pos() int   { return e.Offset }
-func (e *Compare) Pos() int { return e.Offset }
-func (e *Keyword) Pos() int { return e.Offset }
-func (e *Literal) Pos() int { return e.Offset }
-func (e *List) Pos() int    { return e.Offset }
-func (e *Map) Pos() int     { return e.Offset }
-func (e *Call) Pos() int    { return e.Offset }
-func (e *Group) Pos() int   { return e.Offset }
-
 // SyntaxError says why a text is no condition.
 type SyntaxError struct {
 	Offset  int    // in bytes from the start of the text
@@ -339,6 +274,8 @@ func (p *parser) hint(t token) string {
 		return "write something like branch = 'main'"
 	case t.kind == kindOperator && t.text == "=" && before.kind == kindOperator && before.text == "=":
 		return `compare with a single "="`
+	case t.kind == kindPunct && t.text == ")" && p.unclosed() != "":
+		return `a "` + p.unclosed() + `" is missing`
 	case t.kind == kindPunct && t.text == ")" && closed >= open:
 		return `there is one ")" more than "("`
 	case before.kind == kindBool:

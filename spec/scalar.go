@@ -1,0 +1,115 @@
+package spec
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"github.com/signalbox-ci/signalbox/spec/when"
+)
+
+func (c *checker) number(v *value, k *key) {
+	n := v.int()
+	if n < k.min {
+		c.wrong(v, c.rangeCode(k, fmt.Sprintf("Expected the value to be >= %d", k.min)),
+			"%s must be %s, but this is %s", quote(k.name), atLeast(k), cut(v.text, 20))
+	} else if k.max > 0 && n > k.max {
+		c.wrong(v, c.rangeCode(k, fmt.Sprintf("Expected the value to be <= %d", k.max)),
+			"%s must be %s, but this is %s", quote(k.name), k.what(), cut(v.text, 20))
+	}
+}
+
+const oneOfNone = "Expected exactly one of the schemata to match, but none of them did."
+
+func (c *checker) rangeCode(k *key, code string) string {
+	if k.kind != integer {
+		return oneOfNone
+	}
+	return code
+}
+
+func atLeast(k *key) string {
+	if k.max == 0 {
+		return "at least " + itoa(k.min)
+	}
+	return k.what()
+}
+
+// templates are filled in from parameters before a pipeline starts.
+var templates = regexp.MustCompile(`[$%]\{\{[^(})]+\}\}`)
+
+func (c *checker) textual(v *value, k *key, later bool) {
+	if strings.ContainsRune(v.text, 0) {
+		c.wrong(v, "", "the text contains the character U+0000, which no command or variable can hold; remove it")
+	}
+	if len(k.enum) > 0 && !slices.Contains(k.enum, v.text) {
+		hint := ""
+		if w := nearest(v.text, k.enum); w != "" {
+			hint = "; did you mean " + quote(w) + "?"
+		}
+		c.wrong(v, "Value is not allowed in enum.", "%s must be %s, but this is %s%s", quote(k.name), k.what(), quote(v.text), hint)
+	}
+	if k.min > 0 && v.text == "" && k.role != template {
+		c.wrong(v, "Expected value to have a minimum length of 1 but was 0.", "%s is empty; write %s or remove the key", quote(k.name), k.what())
+		return
+	}
+	if k.role == condition {
+		c.condition(v)
+	}
+	if k.role != commands && !later && k.later == "" && strings.Contains(v.text, "{{") {
+		if t := templates.FindString(v.text); t != "" {
+			c.problem(SeverityUnsupported, v.at, v.path(), "",
+				"this version of Signalbox cannot fill in templates such as %s yet; write the value itself", quote(t))
+		}
+	}
+}
+
+// condition checks the text of a condition.
+func (c *checker) condition(v *value) {
+	top := v
+	for top.parent != nil && top.parent.parent != nil {
+		top = top.parent
+	}
+	k := conditionKey{v.text, top.step == "promotions"}
+	found, ok := c.conditions[k]
+	if !ok {
+		found = when.Check(k.text, k.promotion)
+		c.conditions[k] = found
+	}
+	for _, f := range found {
+		severity, code := SeverityError, f.Code
+		if f.Warning {
+			severity = SeverityWarning
+		}
+		if c.report.full(severity) {
+			continue
+		}
+		if code != "" {
+			code = "Invalid 'when' condition on path '" + v.path() + "': " + code
+		}
+		at, exact := c.inText(v, f.Offset)
+		where := ""
+		if !exact {
+			where = fmt.Sprintf("at character %d of the condition: ", utf8.RuneCountInString(v.text[:f.Offset])+1)
+		}
+		c.problem(severity, at, v.path(), code, "%s%s", where, f.Message)
+	}
+}
+
+// inText returns the place in the file of a byte of v's text. Where escapes or line folding make that a guess, it
+// returns the start of the text and false.
+func (c *checker) inText(v *value, offset int) (mark, bool) {
+	start := mark{v.node.Line, v.node.Column}
+	if v.node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		start.column++
+	}
+	if !strings.HasPrefix(c.src.after(start), v.text) || v.node.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+		return v.at, false
+	}
+	start.column += utf8.RuneCountInString(v.text[:offset])
+	return start, true
+}
