@@ -1,0 +1,225 @@
+// Package forge is how the server reads repositories: today through the git command alone, on a repository of this
+// machine or on a mirror of one elsewhere. It reads refs, commits and files, makes snapshots for local runs, and
+// installs the hook by which a push is heard of. Nothing in a repository can make it prompt, run a hook or reach for
+// another protocol.
+package forge
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+// Repo is a git repository that lies in a folder: Dir is its git folder (a bare repository, or a .git).
+type Repo struct {
+	Dir string
+}
+
+// Commit is what the server shows of a commit.
+type Commit struct {
+	SHA         string
+	Parent      string // "" for a first commit
+	Author      string
+	AuthorEmail string
+	Message     string
+}
+
+// maxFile bounds what FileAt returns.
+const maxFile = 2 << 20
+
+// timeout bounds every git command that does not use the network.
+const timeout = time.Minute
+
+// IsLocal tells whether s names a repository on this machine, and returns its git folder.
+func IsLocal(s string) (dir string, ok bool) {
+	if strings.HasPrefix(s, "file://") {
+		s = strings.TrimPrefix(s, "file://")
+	}
+	if !filepath.IsAbs(s) {
+		return "", false
+	}
+	for _, d := range []string{s, filepath.Join(s, ".git")} {
+		if _, err := os.Stat(filepath.Join(d, "HEAD")); err != nil {
+			continue
+		}
+		if st, err := os.Stat(filepath.Join(d, "objects")); err == nil && st.IsDir() {
+			return d, true
+		}
+	}
+	return "", false
+}
+
+// environment keeps git from asking, from hooks and from protocols that run programs.
+func environment() []string {
+	env := os.Environ()
+	out := env[:0:0]
+	for _, e := range env {
+		if !strings.HasPrefix(e, "GIT_") || strings.HasPrefix(e, "GIT_SSH") || strings.HasPrefix(e, "GIT_SSL") {
+			out = append(out, e)
+		}
+	}
+	return append(out, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:https:http:ssh:git", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+}
+
+func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "git", append([]string{
+		"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "protocol.ext.allow=never",
+	}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = environment()
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// run returns what a git command printed. An error carries git's own words.
+func run(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	return runWith(command(ctx, dir, args...))
+}
+
+func runWith(cmd *exec.Cmd) ([]byte, error) {
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, signalbox.Errorf(signalbox.CodeUnavailable, "the git command is not installed on this machine")
+		}
+		text := strings.TrimSpace(errs.String())
+		if text == "" {
+			text = err.Error()
+		}
+		return nil, &gitError{text: text, err: err}
+	}
+	return out.Bytes(), nil
+}
+
+type gitError struct {
+	text string
+	err  error
+}
+
+func (e *gitError) Error() string { return "git: " + e.text }
+func (e *gitError) Unwrap() error { return e.err }
+
+func (r *Repo) git(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return run(ctx, r.Dir, args...)
+}
+
+// safe refuses names that git would read as options.
+func safe(name string) error {
+	if name == "" || strings.HasPrefix(name, "-") || strings.ContainsAny(name, "\x00\n") {
+		return signalbox.Errorf(signalbox.CodeInvalid, "%.100q is not a name of a branch, tag or commit", name)
+	}
+	return nil
+}
+
+// Refs returns all branches and tags with the commits they point to: "refs/heads/main" to a SHA.
+func (r *Repo) Refs(ctx context.Context) (map[string]string, error) {
+	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)", "refs/heads", "refs/tags")
+	if err != nil {
+		return nil, err
+	}
+	refs := map[string]string{}
+	for _, line := range strings.Split(string(out), "\n") {
+		f := strings.Split(line, "\x00")
+		if len(f) != 3 {
+			continue
+		}
+		refs[f[0]] = f[1]
+		if f[2] != "" {
+			refs[f[0]] = f[2] // an annotated tag: the commit behind it
+		}
+	}
+	return refs, nil
+}
+
+// Resolve returns the commit of a ref or SHA; CodeNotFound when there is none.
+func (r *Repo) Resolve(ctx context.Context, ref string) (string, error) {
+	if err := safe(ref); err != nil {
+		return "", err
+	}
+	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
+	if err != nil {
+		return "", signalbox.Errorf(signalbox.CodeNotFound, "the repository has no branch, tag or commit %.100q", ref)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// FileAt returns a file's content at a commit. CodeNotFound names file and commit.
+func (r *Repo) FileAt(ctx context.Context, sha, path string) ([]byte, error) {
+	if err := safe(sha); err != nil {
+		return nil, err
+	}
+	name := sha + ":" + strings.TrimPrefix(path, "/")
+	size, err := r.git(ctx, "cat-file", "-s", name)
+	if err != nil {
+		return nil, signalbox.Errorf(signalbox.CodeNotFound, "File '%s' is not available at commit %.10s; add it or name another file", path, sha)
+	}
+	var n int
+	if _, err := fmt.Sscan(string(size), &n); err != nil || n > maxFile {
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%s is %s bytes large; at most %d are read", path, strings.TrimSpace(string(size)), maxFile)
+	}
+	return r.git(ctx, "cat-file", "blob", name)
+}
+
+// Commit describes a commit.
+func (r *Repo) Commit(ctx context.Context, sha string) (Commit, error) {
+	if err := safe(sha); err != nil {
+		return Commit{}, err
+	}
+	out, err := r.git(ctx, "show", "-s", "--format=%H%x00%P%x00%an%x00%ae%x00%B", "--end-of-options", sha)
+	if err != nil {
+		return Commit{}, err
+	}
+	f := strings.SplitN(string(out), "\x00", 5)
+	if len(f) != 5 {
+		return Commit{}, fmt.Errorf("git show printed %d fields", len(f))
+	}
+	parent, _, _ := strings.Cut(f[1], " ")
+	text := func(s string) string { return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), "\uFFFD") }
+	return Commit{SHA: f[0], Parent: parent, Author: text(f[2]), AuthorEmail: text(f[3]), Message: strings.TrimSpace(text(f[4]))}, nil
+}
+
+// DefaultBranch returns the branch that HEAD names.
+func (r *Repo) DefaultBranch(ctx context.Context) (string, error) {
+	out, err := r.git(ctx, "symbolic-ref", "--quiet", "--short", "HEAD")
+	if err != nil {
+		return "", nil //nolint:nilerr // a detached HEAD names no branch
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Mirror brings a bare copy of a remote repository in dir up to date, making it when it is not there.
+func Mirror(ctx context.Context, url, dir string) (*Repo, error) {
+	if err := safe(url); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err != nil {
+		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			return nil, err
+		}
+		tmp := dir + ".new"
+		if err := os.RemoveAll(tmp); err != nil {
+			return nil, err
+		}
+		if _, err := run(ctx, filepath.Dir(dir), "clone", "--mirror", "--", url, tmp); err != nil {
+			return nil, signalbox.Errorf(signalbox.CodeInvalid, "cannot clone %s: %w", url, err)
+		}
+		return &Repo{Dir: dir}, os.Rename(tmp, dir)
+	}
+	if _, err := run(ctx, dir, "fetch", "--prune", "origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"); err != nil {
+		return nil, signalbox.Errorf(signalbox.CodeUnavailable, "cannot fetch from %s: %w", url, err)
+	}
+	return &Repo{Dir: dir}, nil
+}

@@ -1,0 +1,135 @@
+package forge
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+//go:embed post-receive.sh
+var postReceive string
+
+// hookMark tells our hook from anybody else's.
+const hookMark = "# signalbox post-receive hook"
+
+// kept is where a hook that was there before lives on.
+const kept = "post-receive.before-signalbox"
+
+// InstallHook makes a repository of this machine tell us of pushes: its post-receive hook writes each push into a spool
+// folder and then runs command. A hook that is there is kept and runs first. Installing twice is fine.
+func InstallHook(ctx context.Context, gitDir string, command []string) error {
+	r := &Repo{Dir: gitDir}
+	out, err := run(ctx, r.Dir, "-c", "core.hooksPath=", "rev-parse", "--path-format=absolute", "--git-dir")
+	if err != nil {
+		return signalbox.Errorf(signalbox.CodeInvalid, "%s is not a git repository: %w", gitDir, err)
+	}
+	abs := strings.TrimSpace(string(out))
+	hooks := filepath.Join(abs, "hooks")
+	if own, err := exactConfig(ctx, abs, "core.hooksPath"); err == nil && own != "" {
+		if hooks = own; !filepath.IsAbs(hooks) {
+			hooks = filepath.Join(abs, own)
+		}
+	}
+	for _, d := range []string{hooks, filepath.Join(abs, "signalbox", "spool")} {
+		if err := os.MkdirAll(d, 0o777); err != nil { // as git does: the umask decides
+			return fmt.Errorf("make %s: %w", d, err)
+		}
+	}
+	path := filepath.Join(hooks, "post-receive")
+	old, err := os.ReadFile(path)
+	switch {
+	case err == nil && !strings.Contains(string(old), hookMark):
+		if err := os.Rename(path, filepath.Join(hooks, kept)); err != nil {
+			return fmt.Errorf("keep the hook that is there: %w", err)
+		}
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("read the hook that is there: %w", err)
+	}
+	quoted := make([]string, len(command))
+	for i, c := range command {
+		quoted[i] = quoteShell(c)
+	}
+	text := strings.NewReplacer("@MARK@", hookMark, "@KEPT@", kept, "@COMMAND@", strings.Join(quoted, " ")).Replace(postReceive)
+	tmp := path + ".tmp"
+	if err := os.WriteFile(tmp, []byte(text), 0o755); err != nil { //nolint:gosec // a hook must be executable
+		return fmt.Errorf("write the hook: %w", err)
+	}
+	return os.Rename(tmp, path)
+}
+
+// exactConfig reads a setting of one repository only, not of the user or the system.
+func exactConfig(ctx context.Context, gitDir, key string) (string, error) {
+	out, err := run(ctx, gitDir, "config", "--local", "--get", key)
+	return strings.TrimSpace(string(out)), err
+}
+
+func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// RefUpdate is one line of a push. A zero OLD means that the ref is new, a zero New that it was deleted.
+type RefUpdate struct {
+	Old, New, Ref string
+}
+
+// Zero tells whether a commit id stands for "none".
+func Zero(sha string) bool { return strings.Trim(sha, "0") == "" }
+
+// SpooledPush is one push that a hook wrote down.
+type SpooledPush struct {
+	ID      string
+	Updates []RefUpdate
+}
+
+// Spooled returns the pushes that wait in a repository's spool, oldest first. Files that are no pushes are skipped.
+func Spooled(gitDir string) ([]SpooledPush, error) {
+	dir := filepath.Join(gitDir, "signalbox", "spool")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []SpooledPush
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".push") {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		p := SpooledPush{ID: e.Name()}
+		for _, line := range strings.Split(string(b), "\n") {
+			f := strings.SplitN(line, " ", 3)
+			if len(f) == 3 && safe(f[0]) == nil && safe(f[1]) == nil && strings.HasPrefix(f[2], "refs/") {
+				p.Updates = append(p.Updates, RefUpdate{Old: f[0], New: f[1], Ref: f[2]})
+			}
+		}
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b SpooledPush) int { return strings.Compare(a.ID, b.ID) })
+	return out, nil
+}
+
+// RemoveSpooled forgets a push that was handled.
+func RemoveSpooled(gitDir, id string) error {
+	if id != filepath.Base(id) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "%q is not the name of a spooled push", id)
+	}
+	err := os.Remove(filepath.Join(gitDir, "signalbox", "spool", id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

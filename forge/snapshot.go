@@ -1,0 +1,96 @@
+package forge
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+)
+
+// Snapshot is a bare repository that holds a work tree as it is now.
+type Snapshot struct {
+	Root    string // the work tree
+	SHA     string
+	Branch  string
+	Changed int // files that differ from HEAD, untracked ones included
+}
+
+// TakeSnapshot makes a bare repository at into, which shares the objects of the work tree around dir, with one commit
+// of everything in the work tree that is not ignored, on a branch of the present name. Index, refs and files of the
+// work tree are not touched. Without changes the commit is HEAD itself.
+func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
+	out, err := run(ctx, dir, "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
+	if err != nil {
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%s is not in a git work tree: run this inside a repository, or make one with \"git init\"", dir)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	root, gitDir, common := lines[0], lines[1], lines[2]
+	s := &Snapshot{Root: root, Branch: "detached"}
+	if out, err := run(ctx, root, "symbolic-ref", "--quiet", "--short", "HEAD"); err == nil {
+		s.Branch = strings.TrimSpace(string(out))
+	}
+	head := ""
+	if out, err := run(ctx, root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); err == nil {
+		head = strings.TrimSpace(string(out))
+	}
+	if _, err := run(ctx, filepath.Dir(into), "init", "--quiet", "--bare", "--", into); err != nil {
+		return nil, err
+	}
+	alternates := filepath.Join(into, "objects", "info", "alternates")
+	if err := os.WriteFile(alternates, []byte(filepath.Join(common, "objects")+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	if err := s.commit(ctx, gitDir, into, head); err != nil {
+		return nil, err
+	}
+	for _, args := range [][]string{
+		{"update-ref", "refs/heads/" + s.Branch, s.SHA}, {"symbolic-ref", "HEAD", "refs/heads/" + s.Branch},
+	} {
+		if _, err := run(ctx, into, args...); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// commit writes the work tree into the snapshot's own objects, by an index of its own.
+func (s *Snapshot) commit(ctx context.Context, gitDir, into, head string) error {
+	index := filepath.Join(into, "snapshot-index")
+	if b, err := os.ReadFile(filepath.Join(gitDir, "index")); err == nil { // saves hashing what has not changed
+		if err := os.WriteFile(index, b, 0o600); err != nil {
+			return err
+		}
+	}
+	in := func(args ...string) (string, error) {
+		cmd := command(ctx, s.Root, args...)
+		cmd.Env = append(cmd.Env, "GIT_DIR="+gitDir, "GIT_WORK_TREE="+s.Root, "GIT_INDEX_FILE="+index,
+			"GIT_OBJECT_DIRECTORY="+filepath.Join(into, "objects"),
+			"GIT_AUTHOR_NAME=Signalbox", "GIT_AUTHOR_EMAIL=signalbox@localhost", "GIT_COMMITTER_NAME=Signalbox", "GIT_COMMITTER_EMAIL=signalbox@localhost")
+		out, err := runWith(cmd)
+		return strings.TrimSpace(string(out)), err
+	}
+	if _, err := in("add", "--all", "--", "."); err != nil {
+		return err
+	}
+	tree, err := in("write-tree")
+	if err != nil {
+		return err
+	}
+	args := []string{"commit-tree", "-m", "Work tree with uncommitted changes", tree}
+	if head != "" {
+		diff, err := in("diff", "--cached", "--name-only", "-z", head, "--")
+		if err != nil {
+			return err
+		}
+		s.Changed = strings.Count(diff, "\x00")
+		if s.Changed == 0 {
+			s.SHA = head
+			return nil
+		}
+		args = append(args, "-p", head)
+	}
+	s.SHA, err = in(args...)
+	return err
+}

@@ -1,0 +1,193 @@
+// Package trigger is why a workflow starts: somebody asked for it, or a ref of a project's repository moved. It reads
+// the repository first and then makes workflow and pipeline in one transaction, so that a crash at any point either
+// leaves nothing or everything. Each move of a ref starts one workflow, however often and by whatever way it is heard
+// of.
+package trigger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Options for New. Store, Engine and MirrorDir are required.
+type Options struct {
+	Store     *store.Store
+	Engine    *engine.Engine
+	MirrorDir string       // where copies of repositories elsewhere are kept
+	Logger    *slog.Logger // default: discard
+}
+
+// Trigger starts workflows.
+type Trigger struct {
+	o Options
+
+	mu    sync.Mutex
+	locks map[string]*sync.Mutex // per project
+}
+
+// New returns a trigger.
+func New(o Options) (*Trigger, error) {
+	if o.Store == nil || o.Engine == nil || o.MirrorDir == "" {
+		return nil, errors.New("trigger: a store, an engine and a folder for mirrors are needed")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Trigger{o: o, locks: map[string]*sync.Mutex{}}, nil
+}
+
+// lock keeps two looks at one repository from working at the same time.
+func (t *Trigger) lock(projectID string) func() {
+	t.mu.Lock()
+	l := t.locks[projectID]
+	if l == nil {
+		l = &sync.Mutex{}
+		t.locks[projectID] = l
+	}
+	t.mu.Unlock()
+	l.Lock()
+	return l.Unlock
+}
+
+// Repo returns a project's repository: where it lies on this machine, or a mirror brought up to date.
+func (t *Trigger) Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, error) {
+	if p.GitDir != "" {
+		return &forge.Repo{Dir: p.GitDir}, nil
+	}
+	if dir, ok := forge.IsLocal(p.GitURL); ok {
+		return &forge.Repo{Dir: dir}, nil
+	}
+	return forge.Mirror(ctx, p.GitURL, filepath.Join(t.o.MirrorDir, p.ID+".git"))
+}
+
+// Request asks for one workflow.
+type Request struct {
+	Project      *signalbox.Project
+	Ref          string // refs/heads/x, refs/tags/x, or a bare branch name; "" is the default branch
+	SHA          string // "" is where the ref points now
+	Range        string // commit range; "" is <sha>^...<sha>
+	PipelineFile string // "" is the project's
+	TriggeredBy  signalbox.TriggeredBy
+	Requester    string // user name, "" for none
+	Actor        string // who it is written down as
+	RequestToken string // the same token gives the same workflow; "" makes one
+}
+
+// prepared is a request with everything that had to be read from the repository.
+type prepared struct {
+	workflow signalbox.Workflow
+	source   engine.Source
+	actor    string
+}
+
+// Start starts the workflow that is asked for and returns it with its first pipeline. A pipeline file that is missing
+// or wrong gives a pipeline that has failed and says why.
+func (t *Trigger) Start(ctx context.Context, r Request) (*signalbox.Workflow, *signalbox.Pipeline, error) {
+	repo, err := t.Repo(ctx, r.Project)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := prepare(ctx, repo, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	var wf *signalbox.Workflow
+	var ppl *signalbox.Pipeline
+	err = t.o.Store.Write(ctx, func(tx *store.Tx) (err error) {
+		wf, ppl, err = t.create(tx, p)
+		return err
+	})
+	return wf, ppl, err
+}
+
+func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error) {
+	ref := r.Ref
+	if ref == "" {
+		if ref = r.Project.DefaultBranch; ref == "" {
+			var err error
+			if ref, err = repo.DefaultBranch(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if ref == "" {
+			return nil, signalbox.Errorf(signalbox.CodeInvalid, "project %s has no default branch; name a branch", r.Project.Name)
+		}
+	}
+	if !strings.HasPrefix(ref, "refs/") {
+		ref = "refs/heads/" + ref
+	}
+	if r.RequestToken == "" {
+		r.RequestToken = signalbox.NewID()
+	}
+	w := signalbox.Workflow{
+		ProjectID: r.Project.ID, Ref: ref, TriggeredBy: r.TriggeredBy, Requester: r.Requester, RequestToken: r.RequestToken,
+		CommitRange: r.Range,
+	}
+	switch {
+	case strings.HasPrefix(ref, "refs/heads/"):
+		w.RefType, w.Label = "branch", strings.TrimPrefix(ref, "refs/heads/")
+		w.BranchName = w.Label
+	case strings.HasPrefix(ref, "refs/tags/"):
+		w.RefType, w.Label, w.BranchName = "tag", strings.TrimPrefix(ref, "refs/tags/"), ref
+	default:
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%.100s is neither a branch (refs/heads/...) nor a tag (refs/tags/...)", ref)
+	}
+	from := r.SHA
+	if from == "" {
+		from = ref
+	}
+	var err error
+	if w.CommitSHA, err = repo.Resolve(ctx, from); err != nil {
+		return nil, err
+	}
+	c, err := repo.Commit(ctx, w.CommitSHA)
+	if err != nil {
+		return nil, err
+	}
+	w.CommitMessage, w.CommitAuthor = c.Message, c.Author
+	if w.CommitRange == "" && w.RefType == "branch" {
+		w.CommitRange = w.CommitSHA + "^..." + w.CommitSHA
+	}
+	file := r.PipelineFile
+	if file == "" {
+		file = r.Project.PipelineFile
+	}
+	src := engine.Source{File: file}
+	if src.YAML, src.Err = repo.FileAt(ctx, w.CommitSHA, file); src.Err != nil {
+		if code := signalbox.ErrorCode(src.Err); code != signalbox.CodeNotFound && code != signalbox.CodeInvalid {
+			return nil, src.Err // git itself failed: nothing is known about the file
+		}
+	}
+	return &prepared{workflow: w, source: src, actor: r.Actor}, nil
+}
+
+// create makes workflow and pipeline, or returns those that an earlier request with the same token made.
+func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signalbox.Pipeline, error) {
+	w := p.workflow
+	wf, isNew, err := tx.CreateWorkflow(&w, p.actor)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !isNew {
+		all, err := tx.PipelinesOf(wf.ID)
+		if err != nil || len(all) == 0 {
+			return wf, nil, err
+		}
+		return wf, all[0], nil
+	}
+	ppl, err := t.o.Engine.Create(tx, wf, p.source, p.actor)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create the pipeline: %w", err)
+	}
+	return wf, ppl, nil
+}
