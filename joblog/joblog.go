@@ -1,0 +1,285 @@
+// Package joblog keeps what jobs print: the events that agents push, each attempt's in a log of its own. What was
+// acknowledged is durable and is never altered by anything that comes later; what is missing is said to be missing.
+// It hands logs out as events, as text, live to followers, and folded into commands for pages.
+package joblog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Options say where logs are kept. Only Store is needed.
+type Options struct {
+	Store *store.Store
+	// Quota is how many bytes of events an attempt may store, 0 for no bound. The push that reaches it is still stored
+	// whole; events after it are counted and noted as a gap, and nothing that was stored is removed.
+	Quota int64
+	// Recheck is how long a follower trusts that a wake-up would have reached it. Default 2 s.
+	Recheck time.Duration
+	// Heartbeat is how long a stream of server-sent events may be silent. Default 15 s.
+	Heartbeat time.Duration
+}
+
+// Log is the logs of all attempts. It may be used by many goroutines.
+type Log struct {
+	store     *store.Store
+	quota     int64
+	recheck   time.Duration
+	heartbeat time.Duration
+	enc       *zstd.Encoder
+	dec       *zstd.Decoder
+}
+
+// New returns the logs in a store.
+func New(o Options) (*Log, error) {
+	if o.Store == nil {
+		return nil, errors.New("joblog: a store is needed")
+	}
+	if o.Quota < 0 {
+		return nil, errors.New("joblog: a quota cannot be negative")
+	}
+	if o.Recheck <= 0 {
+		o.Recheck = 2 * time.Second
+	}
+	if o.Heartbeat <= 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat}
+	var err error
+	if l.enc, l.dec, err = newCodec(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Outcome says what became of the events of one push. Every event is in exactly one of Stored, Duplicate, Differing
+// and Refused.
+type Outcome struct {
+	Stored    int  // new, durable now
+	Duplicate int  // equal to what was stored before
+	Differing int  // not what was stored before: kept as evidence, the log is as it was
+	Refused   int  // kept out by the quota or by MaxEvent; a gap says so
+	Gap       bool // events before this push have never come
+	OverQuota bool
+}
+
+const (
+	// maxIndex bounds event indexes, so that sums of them cannot overflow.
+	maxIndex = 1 << 52
+	// maxEvidence bounds how many contradicting pushes of one attempt are kept; later ones are only counted.
+	maxEvidence = 50
+)
+
+// Append stores one push of events: JSON lines, the first of which has index from. It returns when everything it
+// stored is durable. Order, repetition and gaps are never an error; the
+// Outcome tells of them.
+func (l *Log) Append(ctx context.Context, attemptID, jobID string, from int64, body []byte) (Outcome, error) {
+	if from < 0 || from > maxIndex {
+		return Outcome{}, signalbox.Errorf(signalbox.CodeInvalid, "the index of the first event is %d; it must be between 0 and %d", from, int64(maxIndex))
+	}
+	events := split(body)
+	if len(events) == 0 {
+		return Outcome{}, nil
+	}
+	// The usual push is stored as it is, so its work is done before the transaction, not under everybody's writer.
+	ready := l.encode(from, events)
+	var out Outcome
+	err := l.store.WriteLog(ctx, func(t *store.LogTx) error {
+		head, err := t.LockLog(attemptID, jobID)
+		if err != nil {
+			return err
+		}
+		w := &writer{l: l, t: t, head: head, from: from, events: events, ready: ready}
+		if head.JobID == "" {
+			head.JobID = jobID
+		}
+		if err := w.write(); err != nil {
+			return err
+		}
+		out = w.out
+		return nil
+	})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("store events %d to %d of attempt %s: %w", from, from+int64(len(events))-1, attemptID, err)
+	}
+	return out, nil
+}
+
+// writer carries out one push within one transaction.
+type writer struct {
+	l      *Log
+	t      *store.LogTx
+	head   *store.LogHead
+	from   int64
+	events [][]byte
+	ready  []store.LogChunk // all events, encoded
+	out    Outcome
+}
+
+func (w *writer) write() error {
+	h, to := w.head, w.from+int64(len(w.events))
+	var gaps []store.LogGap
+	var err error
+	if gaps, err = w.t.LogGaps(h.AttemptID, min(w.from, h.Next), to, maxIndex); err != nil {
+		return err
+	}
+	overlap, err := w.stored(w.from, min(to, h.Next))
+	if err != nil {
+		return err
+	}
+	full := w.l.quota > 0 && h.Bytes >= w.l.quota
+	p := decide(h.Next, gaps, w.from, w.events, overlap, full)
+	for _, r := range p.store {
+		chunks := w.ready
+		if r.from != w.from || r.to != to {
+			chunks = w.l.encode(r.from, w.events[r.from-w.from:r.to-w.from])
+		}
+		for _, c := range chunks {
+			if err := w.t.AddLogChunk(h.AttemptID, c); err != nil {
+				return err
+			}
+		}
+		for _, e := range w.events[r.from-w.from : r.to-w.from] {
+			h.Bytes += int64(len(e)) + 1
+		}
+	}
+	if err := w.t.ReplaceLogGaps(h.AttemptID, p.closed, p.opened); err != nil {
+		return err
+	}
+	if err := w.evidence(p.differing); err != nil {
+		return err
+	}
+	w.out = p.out
+	h.Next = max(h.Next, to)
+	h.Refused += int64(p.newlyRefused)
+	if p.changed() || len(p.differing) > 0 {
+		if err := w.t.UpdateLog(h); err != nil {
+			return err
+		}
+	}
+	if p.changed() {
+		w.t.Wake(store.KeyLog(h.AttemptID))
+	}
+	return nil
+}
+
+// stored returns the events from .. to-1 as they are stored, by index.
+func (w *writer) stored(from, to int64) (map[int64][]byte, error) {
+	found := map[int64][]byte{}
+	for from < to {
+		chunks, err := w.t.LogChunks(w.head.AttemptID, from, 64, pageData)
+		if err != nil {
+			return nil, err
+		}
+		if len(chunks) == 0 {
+			break
+		}
+		for _, c := range chunks {
+			if c.First >= to {
+				return found, nil
+			}
+			events, err := w.l.decode(c)
+			if err != nil {
+				return nil, err
+			}
+			for i, e := range events {
+				if n := c.First + int64(i); n >= from && n < to {
+					found[n] = e
+				}
+			}
+			from = c.First + c.Count
+		}
+	}
+	return found, nil
+}
+
+func (w *writer) evidence(runs []run) error {
+	for _, r := range runs {
+		w.head.Differing++
+		if w.head.Differing > maxEvidence {
+			continue
+		}
+		raw := bytes.Join(w.events[r.from-w.from:r.to-w.from], []byte("\n"))
+		if err := w.t.AddLogEvidence(w.head.AttemptID, r.from, w.l.enc.EncodeAll(raw, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close says that no more events are expected: followers end when they have everything. Events that come nevertheless
+// are stored. Closing twice is fine.
+func (l *Log) Close(ctx context.Context, attemptID string) error {
+	err := l.store.WriteLog(ctx, func(t *store.LogTx) error {
+		h, err := t.LockLog(attemptID, "")
+		if err != nil || !h.ClosedAt.IsZero() {
+			return err
+		}
+		h.ClosedAt = t.Now
+		t.Wake(store.KeyLog(attemptID))
+		return t.UpdateLog(h)
+	})
+	if err != nil {
+		return fmt.Errorf("close the log of attempt %s: %w", attemptID, err)
+	}
+	return nil
+}
+
+// Gap says that the events From .. To-1 are not there, and why: WhyMissing, WhyQuota or WhyTooLarge.
+type Gap struct {
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
+	Why  string `json:"why"`
+}
+
+// Info is what is known about a log without reading it.
+type Info struct {
+	AttemptID string
+	JobID     string
+	NextEvent int64 // index after the highest event that was pushed
+	Bytes     int64 // stored events as JSON lines
+	Refused   int64 // events kept out by the quota
+	Differing int64 // pushes that contradicted what was acknowledged
+	Closed    bool
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	ClosedAt  time.Time
+	Gaps      []Gap // the first 1000
+}
+
+// Info returns what is known about a log; an attempt that has none is CodeNotFound.
+func (l *Log) Info(ctx context.Context, attemptID string) (Info, error) {
+	var in Info
+	err := l.store.ReadLog(ctx, func(t *store.LogTx) error {
+		h, err := t.Log(attemptID)
+		if err != nil {
+			return err
+		}
+		in = Info{
+			AttemptID: h.AttemptID, JobID: h.JobID, NextEvent: h.Next, Bytes: h.Bytes, Refused: h.Refused, Differing: h.Differing,
+			Closed: !h.ClosedAt.IsZero(), CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, ClosedAt: h.ClosedAt,
+		}
+		gaps, err := t.LogGaps(attemptID, 0, h.Next, 1000)
+		for _, g := range gaps {
+			in.Gaps = append(in.Gaps, Gap{From: g.From, To: g.To, Why: g.Why})
+		}
+		return err
+	})
+	return in, err
+}
+
+// Delete removes a log; one that is not there is fine.
+func (l *Log) Delete(ctx context.Context, attemptID string) error {
+	return l.store.WriteLog(ctx, func(t *store.LogTx) error {
+		t.Wake(store.KeyLog(attemptID))
+		return t.DeleteLog(attemptID)
+	})
+}
