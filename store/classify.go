@@ -61,8 +61,12 @@ func isUnavailable(err error) bool {
 	return errors.As(err, &c) || errors.As(err, &n) || errors.Is(err, sql.ErrConnDone)
 }
 
-// retryable tells whether PostgreSQL asks for the whole transaction again: serialization failure or deadlock.
+// retryable tells whether PostgreSQL has to be asked again for the whole transaction: serialization failure, deadlock,
+// or two transactions that gave the same number to an event of one thing.
 func retryable(err error) bool {
 	var p *pgconn.PgError
-	return errors.As(err, &p) && (p.Code == "40001" || p.Code == "40P01")
+	if !errors.As(err, &p) {
+		return false
+	}
+	return p.Code == "40001" || p.Code == "40P01" || p.Code == "23505" && p.ConstraintName == "event_pkey"
 }

@@ -137,7 +137,11 @@ func (d *database) writePostgres(ctx context.Context, fn txFunc) error {
 }
 
 func (d *database) read(ctx context.Context, fn txFunc) error {
-	return d.inTx(ctx, d.reader, &sql.TxOptions{ReadOnly: true}, fn)
+	o := &sql.TxOptions{ReadOnly: true}
+	if d.dialect == postgresDialect {
+		o.Isolation = sql.LevelRepeatableRead // the default shows a new state to every statement
+	}
+	return d.inTx(ctx, d.reader, o, fn)
 }
 
 func (d *database) inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, fn txFunc) error {
