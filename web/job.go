@@ -1,0 +1,407 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+type jobBody struct {
+	Project    *signalbox.Project
+	Workflow   *signalbox.Workflow
+	Job        *signalbox.Job
+	Name       string
+	Block      string
+	Pipeline   pipelineView
+	SHA        string
+	Lamp       Lamp
+	Why        string
+	Took, Wait Took
+	Started    *Moment
+	Queued     *Moment
+	Attempt    *signalbox.Attempt // the one that is shown, nil when there is none yet
+	Attempts   []attemptView
+	AgentType  string
+	AgentName  string
+	AgentHost  string
+	AgentSys   string
+	AgentVer   string
+	Siblings   []blockView
+	Events     []eventView
+	Log        *logBody
+	LogProblem string
+	Failure    *failureView
+	MayStop    bool
+	Open       bool
+	BaseURL    string
+}
+
+type attemptView struct {
+	N       int
+	URL     string
+	Current bool
+	Agent   string
+	Word    string
+	Lamp    Lamp
+	Took    Took
+	Late    string
+}
+
+type failureView struct {
+	Lamp    Lamp
+	Command string
+	Exit    int
+	Title   string
+	Text    string
+	Lines   []Line
+	Line    int64
+}
+
+type logBody struct {
+	Commands []*Command
+	Hidden   int
+	Lines    int
+	Size     string
+	Gutter   string
+	Next     int64
+	Live     bool
+	RawURL   string
+	Base     string
+}
+
+func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
+	n, _ := strconv.Atoi(r.URL.Query().Get("attempt"))
+	var b jobBody
+	var s Shell
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		var err error
+		if b, err = readJob(tx, r.PathValue("id"), n); err != nil {
+			return err
+		}
+		s, err = w.shell(r, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.MayStop = may(r, auth.JobStop)
+	if b.Attempt != nil && may(r, auth.LogView) {
+		focus, _ := strconv.ParseInt(r.URL.Query().Get("line"), 10, 64)
+		if err := w.readLog(r.Context(), &b, focus); err != nil {
+			if signalbox.ErrorCode(err) != signalbox.CodeUnavailable {
+				return err
+			}
+			b.LogProblem = clip(signalbox.ErrorMessage(err), 300)
+		}
+	}
+	b.Failure = failureOf(&b)
+	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
+	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
+	if b.Open || b.Log != nil && b.Log.Live {
+		q := url.Values{}
+		if b.Attempt != nil && b.Log != nil {
+			q.Set("attempt", strconv.Itoa(b.Attempt.N))
+			q.Set("from", strconv.FormatInt(b.Log.Next, 10))
+		}
+		s.Stream = "/jobs/" + b.Job.ID + "/log/events?" + q.Encode()
+	}
+	s.Crumbs = []Link{
+		{b.Project.Name, "/projects/" + b.Project.Name},
+		{clip(b.Workflow.Label, 60), branchURL(b.Project, b.Workflow)},
+		{clip(titleOf(b.Workflow.CommitMessage), 60), b.Pipeline.URL},
+		{clip(b.Block, 60), b.Pipeline.URL},
+	}
+	return w.render(rw, http.StatusOK, "job", s, b)
+}
+
+func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
+	var b jobBody
+	j, err := tx.Job(id)
+	if err != nil {
+		return b, orNotFound(err, "job")
+	}
+	b.Job = j
+	if b.Project, err = tx.Project(j.ProjectID); err != nil {
+		return b, orNotFound(err, "job")
+	}
+	if !b.Project.DeletedAt.IsZero() {
+		return b, notFound("job")
+	}
+	if b.Workflow, err = tx.Workflow(j.WorkflowID); err != nil {
+		return b, orNotFound(err, "job")
+	}
+	p, err := tx.Pipeline(j.PipelineID)
+	if err != nil {
+		return b, orNotFound(err, "job")
+	}
+	if b.Pipeline, err = readPipeline(tx, p); err != nil {
+		return b, err
+	}
+	block, err := tx.Block(j.BlockID)
+	if err != nil {
+		return b, orNotFound(err, "job")
+	}
+	attempts, err := tx.Attempts(j.ID)
+	if err != nil {
+		return b, err
+	}
+	events, err := tx.Events("job", j.ID)
+	if err != nil {
+		return b, err
+	}
+	if err := b.setAttempt(tx, attempts, attempt); err != nil {
+		return b, err
+	}
+	stopping := false
+	if len(attempts) > 0 {
+		stopping = !attempts[len(attempts)-1].StopRequestedAt.IsZero() && j.State == signalbox.JobRunning
+	}
+	b.Name, b.Block, b.SHA = clip(j.Name, 200), clip(block.Name, 200), shortSHA(b.Workflow.CommitSHA)
+	b.Lamp, b.Why, b.AgentType = jobLamp(j, stopping), jobWhy(j, stopping), clip(j.AgentType, 80)
+	b.Took, b.Wait = took(j.StartedAt, j.FinishedAt, tx.Now), took(j.QueuedAt, j.StartedAt, tx.Now)
+	if j.StartedAt.IsZero() && !j.FinishedAt.IsZero() {
+		b.Wait = took(j.QueuedAt, j.FinishedAt, tx.Now)
+	}
+	b.Started, b.Queued = moment(j.StartedAt, tx.Now), moment(j.QueuedAt, tx.Now)
+	b.Open = j.State != signalbox.JobFinished
+	b.BaseURL = "/jobs/" + j.ID
+	b.Events = eventViews(events, tx.Now)
+	b.Siblings = siblings(b.Pipeline.Blocks, b.BaseURL)
+	return b, nil
+}
+
+// maxSiblings is how many jobs of the pipeline are listed beside a job.
+const maxSiblings = 40
+
+func siblings(blocks []blockView, self string) []blockView {
+	var out []blockView
+	n := 0
+	// The job's own block comes first, for long pipelines.
+	for pass := range 2 {
+		for _, b := range blocks {
+			own := false
+			for _, j := range b.Jobs {
+				own = own || j.URL == self
+			}
+			if own != (pass == 0) || len(b.Jobs) == 0 || b.Jobs[0].URL == "" || n >= maxSiblings {
+				continue
+			}
+			b.Jobs = b.Jobs[:min(len(b.Jobs), maxSiblings-n)]
+			n += len(b.Jobs)
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (b *jobBody) setAttempt(tx *store.Tx, attempts []*signalbox.Attempt, n int) error {
+	for i, a := range attempts {
+		if a.N == n || n == 0 && i == len(attempts)-1 {
+			b.Attempt = a
+		}
+	}
+	if b.Attempt == nil {
+		if n != 0 {
+			return notFound("attempt")
+		}
+		return nil
+	}
+	for _, a := range attempts {
+		v := attemptView{
+			N: a.N, URL: "/jobs/" + a.JobID + "?attempt=" + strconv.Itoa(a.N), Current: a == b.Attempt, Agent: clip(a.AgentName, 80),
+			Took: took(a.FetchedAt, a.EndedAt, tx.Now),
+		}
+		v.Lamp = jobLamp(&signalbox.Job{State: attemptJobState(a), Result: a.Result, Reason: a.Reason, StartedAt: a.FetchedAt}, !a.StopRequestedAt.IsZero())
+		v.Word = v.Lamp.Word
+		if a.Reason == signalbox.ReasonWithdrawn {
+			v.Word, v.Lamp = "Not fetched, went back", lampCanceled
+		}
+		if a.LateResult != "" {
+			v.Late = "reported " + string(a.LateResult) + " after the job was over"
+		}
+		b.Attempts = append(b.Attempts, v)
+	}
+	b.AgentName = clip(b.Attempt.AgentName, 80)
+	agent, err := tx.Agent(b.Attempt.AgentID)
+	if err != nil {
+		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+			return nil
+		}
+		return err
+	}
+	b.AgentHost, b.AgentSys, b.AgentVer = clip(agent.Hostname, 80), clip(join(agent.OS, agent.Arch), 60), clip(agent.Version, 30)
+	return nil
+}
+
+func attemptJobState(a *signalbox.Attempt) signalbox.JobState {
+	switch a.State {
+	case signalbox.AttemptOffered:
+		return signalbox.JobOffered
+	case signalbox.AttemptEnded:
+		return signalbox.JobFinished
+	}
+	return signalbox.JobRunning
+}
+
+var errCaughtUp = errors.New("caught up")
+
+// readFold reads a log as far as it has come.
+func (w *Web) readFold(ctx context.Context, attemptID string, focus int64) (*fold, LogInfo, error) {
+	f := newFold(focus)
+	info, err := w.o.Logs.Info(ctx, attemptID)
+	if err != nil || info.Next == 0 {
+		return f, info, err
+	}
+	err = w.o.Logs.Follow(ctx, attemptID, 0, func(batch Batch) error {
+		f.batch(batch)
+		if f.Next >= info.Next {
+			return errCaughtUp
+		}
+		return nil
+	})
+	if errors.Is(err, errCaughtUp) {
+		err = nil
+	}
+	return f, info, err
+}
+
+func (w *Web) readLog(ctx context.Context, b *jobBody, focus int64) error {
+	f, info, err := w.readFold(ctx, b.Attempt.ID, focus)
+	if err != nil {
+		return err
+	}
+	if f.Finished || info.Closed || b.Attempt.State == signalbox.AttemptEnded {
+		// The agent may have gone without a word while a command was running.
+		if c := f.current(); c != nil && c.Running {
+			c.Running, c.Ended, c.Finished = false, true, c.said
+		}
+	}
+	q := "?attempt=" + strconv.Itoa(b.Attempt.N)
+	b.Log = &logBody{
+		Commands: f.Commands, Hidden: f.Hidden, Lines: int(f.Lines), Size: size(f.Bytes), Gutter: gutter(f.Lines), Next: f.Next,
+		Live: !info.Closed && !f.Finished && b.Attempt.State != signalbox.AttemptEnded, RawURL: b.BaseURL + "/plain_logs.txt" + q, Base: b.BaseURL + q,
+	}
+	if c := f.firstFailure(); c != nil && b.Lamp == lampFailed {
+		b.Failure = &failureView{Lamp: lampFailed, Command: clip(c.Directive, 120), Exit: *c.Exit, Lines: c.telling(6), Line: c.N}
+		if n := len(b.Failure.Lines); n > 0 {
+			b.Failure.Line = b.Failure.Lines[n-1].N
+		}
+	}
+	return nil
+}
+
+// failureOf says why a job failed: the command, or what happened to the machinery.
+func failureOf(b *jobBody) *failureView {
+	switch b.Lamp {
+	case lampInfra:
+		return &failureView{Lamp: lampInfra, Title: "Infrastructure failure: your code is not the cause", Text: infraSentence(b.Job, b.AgentName)}
+	case lampTimedOut:
+		return &failureView{Lamp: lampTimedOut, Title: "The time limit ran out", Text: "The job ran for " + b.Took.Text + " and was stopped."}
+	case lampFailed:
+		if b.Failure != nil {
+			b.Failure.Text = "The pipeline's commands are the cause, not the machinery."
+			return b.Failure
+		}
+		text := "No command in the log ended with an exit code other than 0."
+		if b.Job.FailureReason != "" {
+			text = clip(firstLine(b.Job.FailureReason), 300)
+		}
+		return &failureView{Lamp: lampFailed, Title: "The job failed", Text: text}
+	}
+	return nil
+}
+
+// gutter names the class for the width of line numbers.
+func gutter(lines int64) string {
+	switch {
+	case lines > 9999:
+		return "g6"
+	case lines > 999:
+		return "g4"
+	}
+	return "g3"
+}
+
+func (w *Web) postJobStop(rw http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		_, err := tx.Job(id)
+		return orNotFound(err, "job")
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.o.Stopper.StopJob(r.Context(), id, route.ActorFrom(r.Context()).Name()); err != nil {
+		return err
+	}
+	http.Redirect(rw, r, "/jobs/"+url.PathEscape(id), http.StatusSeeOther)
+	return nil
+}
+
+// attemptOf finds the attempt that a request asks for, the newest without a number; nil when there is none yet.
+func (w *Web) attemptOf(r *http.Request) (job *signalbox.Job, attempt *signalbox.Attempt, err error) {
+	n, _ := strconv.Atoi(r.URL.Query().Get("attempt"))
+	err = w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		if job, err = tx.Job(r.PathValue("id")); err != nil {
+			return orNotFound(err, "job")
+		}
+		attempts, err := tx.Attempts(job.ID)
+		if err != nil {
+			return err
+		}
+		for i, a := range attempts {
+			if a.N == n || n == 0 && i == len(attempts)-1 {
+				attempt = a
+			}
+		}
+		if attempt == nil && n != 0 {
+			return notFound("attempt")
+		}
+		return nil
+	})
+	return job, attempt, err
+}
+
+func (w *Web) getPlainLog(rw http.ResponseWriter, r *http.Request) error {
+	job, attempt, err := w.attemptOf(r)
+	if err != nil {
+		return err
+	}
+	if attempt == nil {
+		return signalbox.Errorf(signalbox.CodeNotFound, "There is no log yet: the job has not been given to an agent")
+	}
+	h := rw.Header()
+	// Never anything that a browser would run: the text is whatever the job printed.
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("Content-Disposition", `inline; filename="job-`+job.ID+`-`+strconv.Itoa(attempt.N)+`.txt"`)
+	out := &lateWriter{rw: rw}
+	if err := w.o.Logs.Text(r.Context(), attempt.ID, out); err != nil {
+		if !out.begun {
+			h.Del("Content-Disposition")
+			return err
+		}
+		// Half a log must not look like a whole one: break the connection.
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// lateWriter knows whether anything was written, and so whether an error can still become an answer.
+type lateWriter struct {
+	rw    http.ResponseWriter
+	begun bool
+}
+
+func (l *lateWriter) Write(p []byte) (int, error) {
+	l.begun = true
+	return l.rw.Write(p)
+}

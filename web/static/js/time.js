@@ -1,0 +1,29 @@
+// Clocks that go on, and "3 min ago" that stays true. Same wording as the server's.
+
+/** @param {number} ms */
+export function clock(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(Math.floor(s / 60) % 60)}:${two(s % 60)}` : `${Math.floor(s / 60)}:${two(s % 60)}`;
+}
+
+/** @param {number} s seconds */
+function ago(s) {
+  if (s < 10) return "now";
+  if (s < 60) return `${s}\u00a0s\u00a0ago`;
+  if (s < 3600) return `${Math.floor(s / 60)}\u00a0min\u00a0ago`;
+  if (s < 86400) return `${Math.floor(s / 3600)}\u00a0h\u00a0ago`;
+  return "";
+}
+
+/** @param {Element} el @param {string} text */
+function set(el, text) {
+  if (text && el.textContent !== text) el.textContent = text;
+}
+
+export function tick() {
+  if (document.hidden) return;
+  const now = Date.now();
+  for (const el of document.querySelectorAll("[data-since]")) set(el, clock(now - Number(el.getAttribute("data-since"))));
+  for (const el of document.querySelectorAll("[data-ago]")) set(el, ago(Math.floor(now / 1000) - Number(el.getAttribute("data-ago"))));
+}

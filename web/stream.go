@@ -1,0 +1,109 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// heartbeat is how often a stream says that it is alive; proxies close connections on which nothing happens.
+const heartbeat = 15 * time.Second
+
+// stream writes server-sent events. Its methods may be called from several goroutines of one handler.
+type stream struct {
+	mu sync.Mutex
+	rw http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func newStream(rw http.ResponseWriter) (*stream, error) {
+	h := rw.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	s := &stream{rw: rw, rc: http.NewResponseController(rw)}
+	// The server's limit for writing an answer does not fit one that is meant to last.
+	_ = s.rc.SetWriteDeadline(time.Time{})
+	rw.WriteHeader(http.StatusOK)
+	return s, s.comment("hello")
+}
+
+func (s *stream) comment(text string) error { return s.write(": " + text + "\n\n") }
+
+// send writes one event. id, when not "", is what the browser sends back as Last-Event-ID when it connects again.
+func (s *stream) send(name, id string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	head := ""
+	if id != "" {
+		head = "id: " + id + "\n"
+	}
+	return s.write(fmt.Sprintf("%sevent: %s\ndata: %s\n\n", head, name, visible(text)))
+}
+
+func (s *stream) write(text string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.rw.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
+
+// changes sends "changed" whenever one of the keys was notified, until ctx ends. Bursts become one event: a page cannot use more
+// than a few a second.
+func (w *Web) changes(ctx context.Context, s *stream, woken <-chan struct{}) error {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+			if err := s.comment("alive"); err != nil {
+				return err
+			}
+		case <-woken:
+			if err := s.send("changed", "", struct{}{}); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (w *Web) getWorkflowEvents(rw http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	woken, stop := w.o.Store.Watch(store.KeyWorkflow(id))
+	defer stop()
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		_, err := tx.Workflow(id)
+		return orNotFound(err, "workflow")
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), w.o.StreamTTL)
+	defer cancel()
+	s, err := newStream(rw)
+	if err != nil {
+		return nil // the browser is gone
+	}
+	// Something may have changed between the page and this stream.
+	if err := s.send("changed", "", struct{}{}); err != nil {
+		return nil
+	}
+	_ = w.changes(ctx, s, woken) // it fails when the browser is gone, which is how streams end
+	return nil
+}

@@ -1,0 +1,143 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"html/template"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Stopper stops what runs. actor is written into the history: "user:NAME".
+type Stopper interface {
+	StopPipeline(ctx context.Context, id, actor string) error
+	StopJob(ctx context.Context, id, actor string) error
+}
+
+// Batch is some events of a log that follow one another. First is the index of the first one; a Batch whose First is
+// larger than expected tells of events that never arrived.
+type Batch struct {
+	First  int64
+	Events []agentapi.Event
+}
+
+// LogInfo says how far a log has come.
+type LogInfo struct {
+	Next   int64 // index after the last event that arrived
+	Closed bool  // nothing will follow
+}
+
+// Logs reads job logs by attempt. A log of which nothing has arrived is empty and not closed, not an error.
+type Logs interface {
+	// Follow calls fn with every event from the index from on and waits for more until the log is closed, fn returns
+	// an error or ctx ends.
+	Follow(ctx context.Context, attemptID string, from int64, fn func(Batch) error) error
+	// Text writes the whole log as plain text.
+	Text(ctx context.Context, attemptID string, w io.Writer) error
+	Info(ctx context.Context, attemptID string) (LogInfo, error)
+}
+
+// Options are what the pages need. Store, Stopper and Logs must be set.
+type Options struct {
+	Store   *store.Store
+	Stopper Stopper
+	Logs    Logs
+	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
+	Secure     func(r *http.Request) bool
+	Version    string        // shown at the foot of the sign-in page
+	SessionTTL time.Duration // default 14 days
+	StreamTTL  time.Duration // how long one stream of live updates lasts before the browser asks again; default 30 minutes
+	Now        func() time.Time
+}
+
+// Web is the pages.
+type Web struct {
+	o         Options
+	assets    *assets
+	templates *template.Template
+	tries     *tries
+}
+
+// New checks the options and reads the templates and static files that are part of the program.
+func New(o Options) (*Web, error) {
+	if o.Store == nil || o.Stopper == nil || o.Logs == nil {
+		return nil, errors.New("web: a store, a stopper and logs are needed")
+	}
+	if o.Secure == nil {
+		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
+	}
+	if o.SessionTTL <= 0 {
+		o.SessionTTL = 14 * 24 * time.Hour
+	}
+	if o.StreamTTL <= 0 {
+		o.StreamTTL = 30 * time.Minute
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	w := &Web{o: o, tries: newTries()}
+	var err error
+	if w.assets, err = newAssets(); err != nil {
+		return nil, err
+	}
+	if w.templates, err = parseTemplates(w.assets); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// Routes lists the pages, their access decisions and their handlers.
+func (w *Web) Routes() []route.Route {
+	page := func(pattern string, access route.Access, h route.Handler) route.Route {
+		return route.Route{Pattern: pattern, Access: access, Style: route.Page, Handler: func(rw http.ResponseWriter, r *http.Request) error {
+			setHeaders(rw.Header())
+			return h(rw, r)
+		}}
+	}
+	needs := func(p auth.Permission) route.Access { return route.Needs(string(p)) }
+	return []route.Route{
+		page("GET /login", route.Public, w.getLogin),
+		page("POST /login", route.Public, w.postLogin),
+		page("POST /logout", route.Public, w.postLogout),
+		page("GET /assets/{hash}/{file...}", route.Public, w.getAsset),
+		page("GET /favicon.ico", route.Public, w.getFavicon),
+		page("GET /{$}", needs(auth.ProjectView), w.getHome),
+		page("GET /projects", needs(auth.ProjectView), w.getProjects),
+		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
+		page("GET /agents", needs(auth.AgentView), w.getAgents),
+		page("GET /workflows/{id}", needs(auth.WorkflowView), w.getWorkflow),
+		page("GET /workflows/{id}/events", needs(auth.WorkflowView), w.getWorkflowEvents),
+		page("POST /workflows/{id}/pipelines/{pipeline}/stop", needs(auth.WorkflowStop), w.postPipelineStop),
+		page("GET /jobs/{id}", needs(auth.JobView), w.getJob),
+		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
+		page("GET /jobs/{id}/log/events", needs(auth.LogView), w.getJobEvents),
+		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
+		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
+		page("GET /jobs/{id}/plain_logs.json", needs(auth.LogView), w.getPlainLog), // the name that old links have
+	}
+}
+
+// may tells whether whoever asks has a permission, for what a page offers. The server checks each route again.
+func may(r *http.Request, p auth.Permission) bool {
+	u := route.ActorFrom(r.Context()).User
+	return u != nil && auth.Can(u.Role, p)
+}
+
+func notFound(noun string) error {
+	return signalbox.Errorf(signalbox.CodeNotFound, "There is no such %s, or you may not see it", noun)
+}
+
+// orNotFound gives an error of the store the words for people.
+func orNotFound(err error, noun string) error {
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return notFound(noun)
+	}
+	return err
+}

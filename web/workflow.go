@@ -1,0 +1,301 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+type workflowBody struct {
+	Project   *signalbox.Project
+	Workflow  *signalbox.Workflow
+	Title     string
+	Rest      string // the commit message after its first line
+	SHA       string
+	By        string
+	RefIcon   string
+	Ref       string
+	Created   *Moment
+	Lamp      Lamp
+	Failed    int
+	Failures  []jobView // at most three
+	Pipelines []pipelineView
+	Current   *pipelineView
+	Graph     *Graph
+	Took      Took
+	MayStop   bool
+}
+
+type pipelineView struct {
+	ID, Name, File, URL string
+	Lamp                Lamp
+	Why                 string
+	Current             bool
+	Took                Took
+	Done, Total         int
+	Problem             []string // lines of what is wrong with the file
+	Open                bool
+	StopURL             string
+	Blocks              []blockView
+	Events              []eventView
+}
+
+type blockView struct {
+	Name string
+	Lamp Lamp
+	Took Took
+	Why  string
+	Jobs []jobView
+	Deps []int
+}
+
+type jobView struct {
+	Name, Block, URL string
+	Lamp             Lamp
+	Took             Took
+	Why              string
+}
+
+type eventView struct {
+	At             *Moment
+	Clock          string
+	Actor          string
+	Reason, Detail string
+}
+
+// maxProblem is how many lines of a malformed file's description are shown.
+const maxProblem = 200
+
+func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
+	var b workflowBody
+	var s Shell
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		var err error
+		if b, err = readWorkflow(tx, r.PathValue("id"), r.URL.Query().Get("pipeline_id")); err != nil {
+			return err
+		}
+		s, err = w.shell(r, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.MayStop = may(r, auth.WorkflowStop)
+	if b.Current != nil && len(b.Current.Blocks) > 0 {
+		b.Graph = layout(b.Current.Blocks)
+	}
+	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Title, 80), b.Ref, b.Project.Name}, " · ")
+	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
+	s.Stream = "/workflows/" + b.Workflow.ID + "/events"
+	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {b.Ref, branchURL(b.Project, b.Workflow)}}
+	return w.render(rw, http.StatusOK, "workflow", s, b)
+}
+
+func branchURL(p *signalbox.Project, wf *signalbox.Workflow) string {
+	return "/projects/" + p.Name + "?branch=" + url.QueryEscape(wf.BranchName)
+}
+
+func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
+	var b workflowBody
+	wf, err := tx.Workflow(id)
+	if err != nil {
+		return b, orNotFound(err, "workflow")
+	}
+	project, err := tx.Project(wf.ProjectID)
+	if err != nil {
+		return b, orNotFound(err, "workflow")
+	}
+	if !project.DeletedAt.IsZero() {
+		return b, notFound("workflow")
+	}
+	pipelines, err := tx.PipelinesOf(wf.ID)
+	if err != nil {
+		return b, err
+	}
+	_, rest, _ := strings.Cut(strings.TrimSpace(wf.CommitMessage), "\n")
+	b = workflowBody{
+		Project: project, Workflow: wf, Title: titleOf(wf.CommitMessage), Rest: clip(strings.TrimSpace(rest), 2000), SHA: shortSHA(wf.CommitSHA),
+		By: clip(who(wf), 80), Ref: clip(wf.Label, 100), RefIcon: refIcon(wf), Created: moment(wf.CreatedAt, tx.Now),
+		Lamp: workflowLamp(pipelines), Took: pipelinesTook(pipelines, tx.Now),
+	}
+	found := pipelineID == "" && len(pipelines) == 0
+	for i, p := range pipelines {
+		v, err := readPipeline(tx, p)
+		if err != nil {
+			return b, err
+		}
+		v.Current = p.ID == pipelineID || pipelineID == "" && i == 0
+		found = found || v.Current
+		for _, block := range v.Blocks {
+			for _, j := range block.Jobs {
+				if !j.Lamp.bad() {
+					continue
+				}
+				if b.Failed++; len(b.Failures) < 3 {
+					b.Failures = append(b.Failures, j)
+				}
+			}
+		}
+		if v.Current {
+			events, err := tx.Events("pipeline", p.ID)
+			if err != nil {
+				return b, err
+			}
+			v.Events = eventViews(events, tx.Now)
+		}
+		b.Pipelines = append(b.Pipelines, v)
+	}
+	if !found {
+		return b, notFound("pipeline")
+	}
+	for i := range b.Pipelines {
+		if b.Pipelines[i].Current {
+			b.Current = &b.Pipelines[i]
+		}
+	}
+	return b, nil
+}
+
+func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
+	ahead := 0
+	var err error
+	if p.State == signalbox.PipelineQueuing {
+		if ahead, err = tx.QueueAhead(p); err != nil {
+			return pipelineView{}, err
+		}
+	}
+	blocks, err := tx.Blocks(p.ID)
+	if err != nil {
+		return pipelineView{}, err
+	}
+	jobs, err := tx.JobsOf(p.ID)
+	if err != nil {
+		return pipelineView{}, err
+	}
+	v := pipelineView{
+		ID: p.ID, Name: pipelineName(p), File: clip(p.File, 120), Lamp: pipelineLamp(p), Why: pipelineWhy(p, ahead), Took: took(p.RunningAt, p.DoneAt, tx.Now),
+		URL:  "/workflows/" + p.WorkflowID + "?pipeline_id=" + p.ID,
+		Open: p.State != signalbox.PipelineDone && p.State != signalbox.PipelineStopping, StopURL: "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/stop",
+	}
+	if text := strings.TrimSpace(p.ErrorDescription); text != "" {
+		lines := strings.Split(text, "\n")
+		for _, line := range lines[:min(len(lines), maxProblem)] {
+			v.Problem = append(v.Problem, clip(strings.TrimRight(line, "\r "), 1000))
+		}
+		if n := len(lines) - maxProblem; n > 0 {
+			v.Problem = append(v.Problem, "and "+plural(n, "more line", "more lines"))
+		}
+	}
+	stopping := p.State == signalbox.PipelineStopping
+	byBlock := map[string][]*signalbox.Job{}
+	for _, j := range jobs {
+		byBlock[j.BlockID] = append(byBlock[j.BlockID], j)
+	}
+	names := make([]string, len(blocks))
+	for i, b := range blocks {
+		names[i] = b.Name
+	}
+	for _, b := range blocks {
+		v.Blocks = append(v.Blocks, blockViewOf(b, byBlock[b.ID], blocks, p.Plan, stopping || b.State == signalbox.BlockStopping, tx.Now))
+	}
+	for _, b := range v.Blocks {
+		v.Total += len(b.Jobs)
+		for _, j := range b.Jobs {
+			switch j.Lamp {
+			case lampQueued, lampRunning, lampStopping, lampWaiting:
+			default:
+				v.Done++
+			}
+		}
+	}
+	return v, nil
+}
+
+func pipelineName(p *signalbox.Pipeline) string {
+	if p.Name != "" {
+		return clip(p.Name, 120)
+	}
+	return "Pipeline"
+}
+
+// blockViewOf shows a block with its jobs; before these exist, with those of the plan.
+func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Block, plan *signalbox.Plan, stopping bool, now time.Time) blockView {
+	var needs []string
+	for _, d := range b.Dependencies {
+		if d >= 0 && d < len(all) && all[d].State != signalbox.BlockDone {
+			needs = append(needs, all[d].Name)
+		}
+	}
+	v := blockView{
+		Name: clip(b.Name, 120), Lamp: blockLamp(b), Took: took(b.RunningAt, b.DoneAt, now), Why: blockWhy(b, needs),
+		Deps: b.Dependencies,
+	}
+	for _, j := range jobs {
+		stop := stopping && j.State == signalbox.JobRunning
+		job := jobView{
+			Name: clip(j.Name, 120), Block: v.Name, URL: "/jobs/" + j.ID, Lamp: jobLamp(j, stop), Why: jobWhy(j, stop),
+			Took: took(j.StartedAt, j.FinishedAt, now),
+		}
+		if j.State == signalbox.JobQueued || j.State == signalbox.JobOffered {
+			job.Took = took(j.QueuedAt, time.Time{}, now)
+		}
+		v.Jobs = append(v.Jobs, job)
+	}
+	if len(jobs) > 0 || plan == nil || b.Index >= len(plan.Blocks) || b.Index < 0 {
+		return v
+	}
+	lamp := lampWaiting
+	if b.State == signalbox.BlockDone {
+		lamp = v.Lamp
+	}
+	for _, j := range plan.Blocks[b.Index].Jobs {
+		v.Jobs = append(v.Jobs, jobView{Name: clip(j.Name, 120), Block: v.Name, Lamp: lamp, Took: Took{Text: clock(-1)}})
+	}
+	return v
+}
+
+// ByAttention returns the blocks with what failed first, then what runs, what waits, and the rest.
+func (p *pipelineView) ByAttention() []blockView {
+	out := slices.Clone(p.Blocks)
+	slices.SortStableFunc(out, func(a, b blockView) int { return cmp.Compare(a.Lamp.rank(), b.Lamp.rank()) })
+	return out
+}
+
+func eventViews(events []*signalbox.Event, now time.Time) []eventView {
+	// A history is short unless something goes round in circles; then its end tells more.
+	const most = 200
+	out := make([]eventView, 0, min(len(events), most))
+	for _, e := range events[max(0, len(events)-most):] {
+		out = append(out, eventView{
+			At: moment(e.At, now), Clock: e.At.UTC().Format("15:04:05"), Actor: actorName(e.Actor), Reason: clip(e.Reason, 120), Detail: clip(e.Detail, 300),
+		})
+	}
+	return out
+}
+
+func (w *Web) postPipelineStop(rw http.ResponseWriter, r *http.Request) error {
+	id, pipeline := r.PathValue("id"), r.PathValue("pipeline")
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		p, err := tx.Pipeline(pipeline)
+		if err == nil && p.WorkflowID != id {
+			return notFound("pipeline")
+		}
+		return orNotFound(err, "pipeline")
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.o.Stopper.StopPipeline(r.Context(), pipeline, route.ActorFrom(r.Context()).Name()); err != nil {
+		return err
+	}
+	http.Redirect(rw, r, "/workflows/"+url.PathEscape(id)+"?pipeline_id="+url.QueryEscape(pipeline), http.StatusSeeOther)
+	return nil
+}
