@@ -22,17 +22,16 @@ const (
 	maxChunk = 1 << 20
 )
 
-func newCodec() (*zstd.Encoder, *zstd.Decoder, error) {
+// newCodec makes the compressor and decompressor that all goroutines share: memory for one each, whatever the load.
+func newCodec() (*zstd.Encoder, *zstd.Decoder) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(256<<10), zstd.WithLowerEncoderMem(true),
 		zstd.WithEncoderLevel(zstd.SpeedFastest))
-	if err != nil {
-		return nil, nil, fmt.Errorf("prepare compression: %w", err)
+	dec, err2 := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(64<<20))
+	if err != nil || err2 != nil {
+		// The options are constants, so this is a mistake in the lines above.
+		panic(fmt.Sprintf("joblog: prepare compression: %v, %v", err, err2))
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(64<<20))
-	if err != nil {
-		return nil, nil, fmt.Errorf("prepare decompression: %w", err)
-	}
-	return enc, dec, nil
+	return enc, dec
 }
 
 // split cuts a push into its events, which alias body. Empty lines are no events. A line that is not a JSON object

@@ -132,7 +132,7 @@ func TestFoldIsBounded(t *testing.T) {
 }
 
 func TestViewAgreesWithText(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	for i := range 300 {
 		push(t, l, a, int64(2*i), fmt.Sprintf(`{"event":"cmd_started","directive":"c%d"}`, i), output(i))

@@ -21,7 +21,7 @@ import (
 func TestFollowWhileAppending(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		// With an hour between rechecks only wake-ups can carry the follower on.
-		l := newLog(t, Options{Store: s, Recheck: time.Hour})
+		l := New(Options{Store: s, Recheck: time.Hour})
 		a := signalbox.NewID()
 		batches := make(chan Batch, 100)
 		ended := make(chan error, 1)
@@ -58,8 +58,8 @@ func TestFollowWhileAppending(t *testing.T) {
 func TestFollowLosesOnlyTimeWithoutWakeUps(t *testing.T) {
 	// Two servers on one database that do not carry wake-ups to each other: the follower looks again by itself.
 	url := storetest.PostgresURL(t)
-	writer := newLog(t, Options{Store: storetest.Open(t, store.Options{URL: url})})
-	reader := newLog(t, Options{Store: storetest.Open(t, store.Options{URL: url}), Recheck: time.Millisecond})
+	writer := New(Options{Store: storetest.Open(t, store.Options{URL: url})})
+	reader := New(Options{Store: storetest.Open(t, store.Options{URL: url}), Recheck: time.Millisecond})
 	a := signalbox.NewID()
 	batches := make(chan Batch, 10)
 	ended := make(chan error, 1)
@@ -81,7 +81,7 @@ func TestFollowLosesOnlyTimeWithoutWakeUps(t *testing.T) {
 }
 
 func TestFollowEnds(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t), Recheck: time.Hour})
+	l := New(Options{Store: storetest.OpenSQLite(t), Recheck: time.Hour})
 	a := signalbox.NewID()
 	push(t, l, a, 0, output(0), output(1), output(2))
 	broken := errors.New("broken pipe")
@@ -171,7 +171,7 @@ func open(t *testing.T, ctx context.Context, url, lastID string) *bufio.Reader {
 }
 
 func TestServeSSE(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t), Recheck: time.Hour, Heartbeat: time.Hour})
+	l := New(Options{Store: storetest.OpenSQLite(t), Recheck: time.Hour, Heartbeat: time.Hour})
 	a := signalbox.NewID()
 	url, ended := serve(t, l, a)
 	odd := `{"event":"x","a":` + "\r" + `"` + "\xff" + `"}`
@@ -208,7 +208,7 @@ func TestServeSSE(t *testing.T) {
 }
 
 func TestSSEHeartbeatAndLeaving(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t), Heartbeat: time.Millisecond})
+	l := New(Options{Store: storetest.OpenSQLite(t), Heartbeat: time.Millisecond})
 	url, ended := serve(t, l, signalbox.NewID())
 	ctx, leave := context.WithCancel(t.Context())
 	r := open(t, ctx, url, "nonsense")
@@ -224,7 +224,7 @@ func TestSSEHeartbeatAndLeaving(t *testing.T) {
 }
 
 func TestPullAsExistingClientsKnowIt(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	push(t, l, a, 0,
 		`{"event":"job_started","timestamp":1}`,

@@ -6,7 +6,6 @@ package joblog
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 // Options say where logs are kept. Only Store is needed.
 type Options struct {
 	Store *store.Store
-	// Quota is how many bytes of events an attempt may store, 0 for no bound. The push that reaches it is still stored
+	// Quota is how many bytes of events an attempt may store, 0 or less for no bound. The push that reaches it is still stored
 	// whole; events after it are counted and noted as a gap, and nothing that was stored is removed.
 	Quota int64
 	// Recheck is how long a follower trusts that a wake-up would have reached it. Default 2 s.
@@ -39,13 +38,7 @@ type Log struct {
 }
 
 // New returns the logs in a store.
-func New(o Options) (*Log, error) {
-	if o.Store == nil {
-		return nil, errors.New("joblog: a store is needed")
-	}
-	if o.Quota < 0 {
-		return nil, errors.New("joblog: a quota cannot be negative")
-	}
+func New(o Options) *Log {
 	if o.Recheck <= 0 {
 		o.Recheck = 2 * time.Second
 	}
@@ -53,11 +46,8 @@ func New(o Options) (*Log, error) {
 		o.Heartbeat = 15 * time.Second
 	}
 	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat}
-	var err error
-	if l.enc, l.dec, err = newCodec(); err != nil {
-		return nil, err
-	}
-	return l, nil
+	l.enc, l.dec = newCodec()
+	return l
 }
 
 // Outcome says what became of the events of one push. Every event is in exactly one of Stored, Duplicate, Differing

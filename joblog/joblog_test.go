@@ -25,15 +25,6 @@ func onBoth(t *testing.T, test func(t *testing.T, s *store.Store)) {
 	t.Run("postgres", func(t *testing.T) { test(t, storetest.OpenPostgres(t)) })
 }
 
-func newLog(t *testing.T, o Options) *Log {
-	t.Helper()
-	l, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 func output(i int) string {
 	return fmt.Sprintf(`{"event":"cmd_output","timestamp":1700000000,"output":"line %d\n"}`, i)
 }
@@ -67,7 +58,7 @@ func text(t *testing.T, l *Log, attempt string) string {
 
 func TestAppend(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
-		l := newLog(t, Options{Store: s})
+		l := New(Options{Store: s})
 		a := signalbox.NewID()
 		steps := []struct {
 			name  string
@@ -159,7 +150,7 @@ func evidence(t *testing.T, l *Log, attempt string, want []string) {
 }
 
 func TestEvidenceIsBounded(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	push(t, l, a, 0, output(0))
 	var want []string
@@ -176,7 +167,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 }
 
 func TestQuota(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t), Quota: 100})
+	l := New(Options{Store: storetest.OpenSQLite(t), Quota: 100})
 	a := signalbox.NewID()
 	push(t, l, a, 0, output(0))
 	if out := push(t, l, a, 1, output(1)); out.Stored != 1 || out.OverQuota {
@@ -201,13 +192,13 @@ func TestQuota(t *testing.T) {
 	if got := text(t, l, a); !strings.HasPrefix(got, "line 0\nline 1\n[events 2 to 4 of the log were not stored: the log reached its quota]\n") {
 		t.Errorf("text is %q", got)
 	}
-	if raised := newLog(t, Options{Store: l.store, Quota: 10000}); push(t, raised, a, 2, output(2)).Stored != 1 {
+	if raised := New(Options{Store: l.store, Quota: 10000}); push(t, raised, a, 2, output(2)).Stored != 1 {
 		t.Error("with a higher quota the gap cannot be filled")
 	}
 }
 
 func TestHostileBytes(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	lines := []string{
 		"not json", `["an array"]`, `{"event":`, "\x00\xff\xfe", `{"event":"cmd_output","output":5}`, `{"no":"event"}`,
@@ -239,7 +230,7 @@ func TestHostileBytes(t *testing.T) {
 }
 
 func TestEventTooLarge(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	fits := `{"event":"cmd_output","output":"` + strings.Repeat("x", MaxEvent-40) + `"}`
 	large := `{"event":"cmd_output","output":"` + strings.Repeat("x", MaxEvent) + `"}`
@@ -260,7 +251,7 @@ func TestEventTooLarge(t *testing.T) {
 
 func TestConcurrentPushesOfOneLog(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
-		l := newLog(t, Options{Store: s})
+		l := New(Options{Store: s})
 		a := signalbox.NewID()
 		var all []string
 		for i := range 200 {
@@ -294,7 +285,7 @@ func TestConcurrentPushesOfOneLog(t *testing.T) {
 }
 
 func TestUnknownLog(t *testing.T) {
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	ctx, a := context.Background(), signalbox.NewID()
 	_, infoErr := l.Info(ctx, a)
 	_, _, _, pullErr := l.Pull(ctx, a, 0, 0)
@@ -309,7 +300,7 @@ func TestUnknownLog(t *testing.T) {
 func TestCloseAndDelete(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		ctx := context.Background()
-		l := newLog(t, Options{Store: s})
+		l := New(Options{Store: s})
 		a := signalbox.NewID()
 		for range 2 {
 			if err := l.Close(ctx, a); err != nil {
@@ -334,15 +325,6 @@ func TestCloseAndDelete(t *testing.T) {
 			t.Errorf("info of a deleted log: %v", err)
 		}
 	})
-}
-
-func TestNewRefuses(t *testing.T) {
-	s := storetest.OpenSQLite(t)
-	for name, o := range map[string]Options{"no store": {}, "negative quota": {Store: s, Quota: -1}} {
-		if _, err := New(o); err == nil {
-			t.Errorf("%s: no error", name)
-		}
-	}
 }
 
 // counter counts lines and, now and then, looks how much memory is in use.
@@ -370,7 +352,7 @@ func heap() uint64 {
 
 func TestMillionLines(t *testing.T) {
 	const pushes, lines = 500, 2000
-	l := newLog(t, Options{Store: storetest.OpenSQLite(t)})
+	l := New(Options{Store: storetest.OpenSQLite(t)})
 	a := signalbox.NewID()
 	var body bytes.Buffer
 	for p := range pushes {

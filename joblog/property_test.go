@@ -89,7 +89,7 @@ func (m *model) check(t *rapid.T, l *Log, attempt string) {
 
 func TestAgainstModel(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
-		l := newLog(t, Options{Store: s})
+		l := New(Options{Store: s})
 		rapid.Check(t, func(t *rapid.T) {
 			attempt := signalbox.NewID()
 			truth := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 5), func(i int) string {
