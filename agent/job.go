@@ -1,0 +1,375 @@
+package agent
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agent/executor"
+	"github.com/signalbox-ci/signalbox/agentapi"
+)
+
+// Sink takes the events of a job's log in order. While it blocks, the job waits. An error ends the job.
+type Sink func(agentapi.Event) error
+
+// NewExecutor makes the place where the commands of a payload run. Its error is a sentence for the job's log.
+type NewExecutor func(p *agentapi.JobPayload, o executor.ShellOptions) (executor.Executor, error)
+
+// JobOptions says how a job is run on this machine.
+type JobOptions struct {
+	Shell       executor.ShellOptions // Dir is required and must not exist
+	EnvVars     []signalbox.EnvVar    // added to the payload's, and stronger
+	Hooks       Hooks
+	NewExecutor NewExecutor      // nil is DefaultExecutor
+	Now         func() time.Time // nil is time.Now
+	Logger      *slog.Logger     // nil discards
+}
+
+// Hooks are scripts of the machine's owner that run inside the session of every job.
+type Hooks struct {
+	PreJob       string // path, "" is none
+	SourcePreJob bool   // read it into the shell, so that what it exports is seen by the commands
+	FailOnPreJob bool   // a failing PreJob fails the job
+	PostJob      string // path, "" is none
+}
+
+// DefaultExecutor runs shell jobs and refuses all others.
+func DefaultExecutor(p *agentapi.JobPayload, o executor.ShellOptions) (executor.Executor, error) {
+	switch p.Executor {
+	case "", "shell":
+		return executor.NewShell(o)
+	case "dockercompose":
+		return nil, signalbox.Errorf(signalbox.CodeInvalid,
+			"This agent cannot run jobs in containers yet. Remove the containers from the job's agent in the pipeline file, or give the job to an agent type that has them.")
+	default:
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "This agent does not know the executor %q; it knows \"shell\".", p.Executor)
+	}
+}
+
+// Job runs one payload: environment, files, hooks, commands, epilogues. It needs no server.
+type Job struct {
+	payload *agentapi.JobPayload
+	opts    JobOptions
+	sink    Sink
+	sinkErr error
+
+	mu      sync.Mutex
+	stopped bool
+	exec    executor.Executor
+}
+
+// NewJob prepares a job; Run runs it, once.
+func NewJob(p *agentapi.JobPayload, opts JobOptions) *Job {
+	if opts.NewExecutor == nil {
+		opts.NewExecutor = DefaultExecutor
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Job{payload: p, opts: opts}
+}
+
+// RunJob runs a payload to its end, or until ctx is canceled, which stops it.
+func RunJob(ctx context.Context, p *agentapi.JobPayload, opts JobOptions, sink Sink) (signalbox.JobResult, error) {
+	return NewJob(p, opts).Run(ctx, sink)
+}
+
+// Stop ends the job with the result stopped. It may be called at any time, also before Run and more than once, and
+// returns at once; Run returns when the processes of the job are gone.
+func (j *Job) Stop() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.stopped = true
+	if j.exec != nil {
+		j.exec.Stop()
+	}
+}
+
+func (j *Job) isStopped() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.stopped
+}
+
+// Run runs the job and returns its result when all of its processes are gone. The error is that of the sink.
+func (j *Job) Run(ctx context.Context, sink Sink) (signalbox.JobResult, error) {
+	j.sink = sink
+	defer context.AfterFunc(ctx, j.Stop)()
+	j.event(agentapi.Event{Event: agentapi.EventJobStarted})
+	result := j.run(ctx)
+	if j.isStopped() {
+		result = signalbox.JobStopped
+	}
+	if j.exec != nil {
+		// Before job_finished, so that nothing of the job is left when its log says that it is over.
+		if err := j.exec.Close(); err != nil {
+			j.opts.Logger.Warn("cleaning up after a job failed", "job", j.payload.JobID, "error", err)
+		}
+	}
+	if j.sinkErr != nil {
+		return signalbox.JobFailed, j.sinkErr
+	}
+	j.event(agentapi.Event{Event: agentapi.EventJobFinished, Result: string(result)})
+	return result, j.sinkErr
+}
+
+func (j *Job) run(ctx context.Context) signalbox.JobResult {
+	if !j.prepare(ctx) {
+		return signalbox.JobFailed
+	}
+	result, epilogues := j.main(ctx)
+	if epilogues && !j.over() {
+		j.epilogues(ctx, result)
+	}
+	if j.opts.Hooks.PostJob != "" && !j.over() {
+		text := "bash " + j.opts.Hooks.PostJob
+		j.block(directivePostHook, func(emit executor.Emit) (int, error) {
+			if err := emit([]byte("Running: " + text + "\n")); err != nil {
+				return 1, err
+			}
+			return j.exec.Run(ctx, "bash "+shellWord(j.opts.Hooks.PostJob), emit)
+		})
+	}
+	return result
+}
+
+const (
+	directivePrepare  = "Preparing the job"
+	directiveExport   = "Exporting environment variables"
+	directiveInject   = "Injecting Files"
+	directivePreHook  = "Running the pre-job hook configured in the agent"
+	directivePostHook = "Running the post-job hook configured in the agent"
+	directiveResult   = "Checking job result"
+)
+
+// over tells whether nothing more should be run.
+func (j *Job) over() bool { return j.sinkErr != nil || j.isStopped() }
+
+// prepare starts the executor. Success is silent, a failure is a block of its own.
+func (j *Job) prepare(ctx context.Context) bool {
+	if j.over() {
+		return false
+	}
+	exec, err := j.opts.NewExecutor(j.payload, j.opts.Shell)
+	if err == nil {
+		j.mu.Lock()
+		j.exec = exec
+		if j.stopped {
+			exec.Stop()
+		}
+		j.mu.Unlock()
+		err = exec.Start(ctx)
+	}
+	if err == nil {
+		return true
+	}
+	if j.over() {
+		return false
+	}
+	j.block(directivePrepare, func(emit executor.Emit) (int, error) { return 1, emit([]byte(err.Error() + "\n")) })
+	return false
+}
+
+// main runs everything up to the last command, and tells whether the epilogues follow.
+func (j *Job) main(ctx context.Context) (signalbox.JobResult, bool) {
+	vars, err := j.variables()
+	code := j.block(directiveExport, func(emit executor.Emit) (int, error) {
+		if err != nil {
+			return 1, emit([]byte(err.Error() + "\n"))
+		}
+		return j.export(ctx, vars, emit)
+	})
+	if code != 0 || j.over() {
+		return signalbox.JobFailed, true
+	}
+	if code := j.block(directiveInject, j.inject); code != 0 || j.over() {
+		return signalbox.JobFailed, true
+	}
+	if j.opts.Hooks.PreJob != "" {
+		if code := j.preHook(ctx); (code != 0 && j.opts.Hooks.FailOnPreJob) || j.over() {
+			return signalbox.JobFailed, true
+		}
+	}
+	switch code := j.commands(ctx, j.payload.Commands); code {
+	case 0:
+		return signalbox.JobPassed, true
+	case 130:
+		return j.resultOfJob(ctx), false
+	default:
+		return signalbox.JobFailed, true
+	}
+}
+
+func (j *Job) epilogues(ctx context.Context, result signalbox.JobResult) {
+	vars := []signalbox.EnvVar{{Name: "SEMAPHORE_JOB_RESULT", Value: string(result)}}
+	j.block(directiveExport, func(emit executor.Emit) (int, error) { return j.export(ctx, vars, emit) })
+	j.commands(ctx, j.payload.EpilogueAlways)
+	if result == signalbox.JobPassed {
+		j.commands(ctx, j.payload.EpilogueOnPass)
+	} else {
+		j.commands(ctx, j.payload.EpilogueOnFail)
+	}
+}
+
+// commands runs a list up to the first command that fails and returns its exit code.
+func (j *Job) commands(ctx context.Context, list []agentapi.Command) int {
+	for _, c := range list {
+		if j.over() {
+			return 1
+		}
+		directive := c.Directive
+		if c.Alias != "" {
+			directive = c.Alias
+		}
+		code := j.block(directive, func(emit executor.Emit) (int, error) {
+			if c.Alias != "" {
+				if err := emit([]byte("Running: " + c.Directive + "\n")); err != nil {
+					return 1, err
+				}
+			}
+			return j.exec.Run(ctx, c.Directive, emit)
+		})
+		if code != 0 {
+			return code
+		}
+	}
+	return 0
+}
+
+func (j *Job) preHook(ctx context.Context) int {
+	word := "bash "
+	if j.opts.Hooks.SourcePreJob {
+		word = "source "
+	}
+	warning := "Warning: The agent is configured to proceed with the job even if the pre-job hook fails.\n"
+	if j.opts.Hooks.FailOnPreJob {
+		warning = "Warning: The agent is configured to fail the job if the pre-job hook fails.\n"
+	}
+	return j.block(directivePreHook, func(emit executor.Emit) (int, error) {
+		for _, line := range []string{"Running: " + word + j.opts.Hooks.PreJob + "\n", warning} {
+			if err := emit([]byte(line)); err != nil {
+				return 1, err
+			}
+		}
+		return j.exec.Run(ctx, word+shellWord(j.opts.Hooks.PreJob), emit)
+	})
+}
+
+// resultOfJob is the rule for exit code 130: the job itself may have said how it ended.
+func (j *Job) resultOfJob(ctx context.Context) signalbox.JobResult {
+	result := signalbox.JobStopped
+	j.block(directiveResult, func(emit executor.Emit) (int, error) {
+		var said strings.Builder
+		if _, err := j.exec.Run(ctx, `builtin printf %s "${SEMAPHORE_JOB_RESULT-}"`, func(b []byte) error {
+			if said.Len() < 1000 {
+				said.Write(b)
+			}
+			return nil
+		}); err != nil {
+			return 1, err
+		}
+		switch v := said.String(); v {
+		case string(signalbox.JobPassed), string(signalbox.JobFailed):
+			result = signalbox.JobResult(v)
+			return 0, emit([]byte("SEMAPHORE_JOB_RESULT=" + v + " - stopping job and marking it as " + v))
+		default:
+			return 0, emit([]byte("SEMAPHORE_JOB_RESULT is set to '" + v + "' - stopping job and marking it as stopped"))
+		}
+	})
+	return result
+}
+
+// variables are those of the payload and of the agent, decoded, each name once with its last value, sorted by name.
+func (j *Job) variables() ([]signalbox.EnvVar, error) {
+	values := map[string]string{}
+	for _, v := range j.payload.EnvVars {
+		b, err := base64.StdEncoding.DecodeString(v.Value)
+		if err != nil {
+			return nil, signalbox.Errorf(signalbox.CodeInvalid, "Cannot export %s: its value did not arrive as base64 (%v).", v.Name, err)
+		}
+		values[v.Name] = string(b)
+	}
+	for _, v := range j.opts.EnvVars {
+		values[v.Name] = v.Value
+	}
+	var out []signalbox.EnvVar
+	for name, value := range values {
+		out = append(out, signalbox.EnvVar{Name: name, Value: value})
+	}
+	slices.SortFunc(out, func(a, b signalbox.EnvVar) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (j *Job) export(ctx context.Context, vars []signalbox.EnvVar, emit executor.Emit) (int, error) {
+	for _, v := range vars {
+		if err := emit([]byte("Exporting " + v.Name + "\n")); err != nil {
+			return 1, err
+		}
+	}
+	return j.exec.Export(ctx, vars, emit)
+}
+
+func (j *Job) inject(emit executor.Emit) (int, error) {
+	for _, f := range j.payload.Files {
+		content, err := base64.StdEncoding.DecodeString(f.Content)
+		if err != nil {
+			return 1, emit([]byte("Failed to decode the content of the file '" + f.Path + "': it did not arrive as base64.\n"))
+		}
+		if code, err := j.exec.Inject(executor.File{Path: f.Path, Mode: f.Mode, Content: content}, emit); code != 0 || err != nil {
+			return code, err
+		}
+	}
+	return 0, nil
+}
+
+// block logs one directive around what run does and returns the exit code.
+func (j *Job) block(directive string, run func(executor.Emit) (int, error)) int {
+	start := j.opts.Now().Unix()
+	j.event(agentapi.Event{Event: agentapi.EventCmdStarted, Directive: directive})
+	code, err := run(j.output)
+	if err != nil {
+		code = 1
+		if !errors.Is(err, executor.ErrStopped) && j.sinkErr == nil {
+			_ = j.output([]byte("The agent cannot run this: " + err.Error() + "\n"))
+		}
+	}
+	end := j.opts.Now().Unix()
+	j.event(agentapi.Event{Event: agentapi.EventCmdFinished, Directive: directive, ExitCode: &code, StartedAt: &start, FinishedAt: &end})
+	return code
+}
+
+// output logs one piece. JSON holds only Unicode, so the exact bytes go beside it when they are something else.
+func (j *Job) output(b []byte) error {
+	e := agentapi.Event{Event: agentapi.EventCmdOutput, Output: string(b)}
+	if !utf8.Valid(b) {
+		e.Output = string([]rune(string(b)))
+		e.OutputB64 = base64.StdEncoding.EncodeToString(b)
+	}
+	j.event(e)
+	return j.sinkErr
+}
+
+// event gives an event to the sink, until the sink fails; then the job is stopped.
+func (j *Job) event(e agentapi.Event) {
+	if j.sinkErr != nil {
+		return
+	}
+	e.Timestamp = j.opts.Now().Unix()
+	if err := j.sink(e); err != nil {
+		j.sinkErr = fmt.Errorf("the log of job %s cannot be written: %w", j.payload.JobID, err)
+		j.Stop()
+	}
+}
+
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
