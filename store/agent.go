@@ -141,6 +141,9 @@ func (t *Tx) LastSeen() (map[string]Seen, error) {
 func (t *Tx) SeenOf(agentID string) (Seen, error) {
 	s, err := one(t, "heartbeat", agentID, func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}, &v.State) },
 		`SELECT agent_id, seen_at, state FROM agent_seen WHERE agent_id = $1`, agentID)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return Seen{}, nil
+	}
 	if err != nil {
 		return Seen{}, err
 	}

@@ -54,7 +54,7 @@ func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, ac
 	if err := changed(n, "attempt", a.ID); err != nil {
 		return err
 	}
-	t.Wake(KeyAgent(a.AgentID))
+	t.Wake(KeyAgent(a.AgentID), KeyAttempt(a.ID))
 	return t.Record("attempt", a.ID, actor, reason, detail)
 }
 

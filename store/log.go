@@ -194,3 +194,8 @@ func (l *LogTx) DeleteLog(attemptID string) error {
 	}
 	return nil
 }
+
+// OpenLogs returns the attempts whose logs may still grow.
+func (l *LogTx) OpenLogs() ([]string, error) {
+	return l.t.strings(`SELECT attempt_id FROM log WHERE closed_at = 0 ORDER BY created_at`)
+}

@@ -161,6 +161,7 @@ func KeyAgent(id string) string       { return "agent:" + id }
 func KeyPipeline(id string) string    { return "pipeline:" + id }
 func KeyWorkflow(id string) string    { return "workflow:" + id }
 func KeyJob(id string) string         { return "job:" + id }
+func KeyAttempt(id string) string     { return "attempt:" + id }
 func KeyLog(attemptID string) string  { return "log:" + attemptID }
 func KeyProject(id string) string     { return "project:" + id }
 

@@ -1,0 +1,71 @@
+package storetest
+
+import (
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func testProject(s *suite) {
+	p := &signalbox.Project{Name: "demo", GitURL: "https://git/demo", GitDir: "/srv/demo", DefaultBranch: "main", PipelineFile: "ci.yml"}
+	s.write(func(t *store.Tx) error { return t.CreateProject(p, "user:ann") })
+	if !signalbox.IsID(p.ID) || p.CreatedAt.IsZero() {
+		s.Errorf("id %q, created at %v", p.ID, p.CreatedAt)
+	}
+	for _, key := range []string{p.ID, p.Name} {
+		s.equal("found by "+key, get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.FindProject(key) }), p)
+	}
+	s.equal("by id", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.Project(p.ID) }), p)
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
+		return t.CreateProject(&signalbox.Project{Name: "demo", GitURL: "x", PipelineFile: "y"}, "test")
+	})
+	other := &signalbox.Project{Name: "another", GitURL: "x", PipelineFile: "y"}
+	s.write(func(t *store.Tx) error { return t.CreateProject(other, "test") })
+	name := func(p *signalbox.Project) string { return p.Name }
+	s.equal("all, by name", ids(get(s, (*store.Tx).Projects), name), []string{"another", "demo"})
+	s.write(func(t *store.Tx) error { return t.LockProject(p.ID) })
+
+	s.write(func(t *store.Tx) error { return t.DeleteProject(p.ID, "user:ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteProject(p.ID, "user:ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteProject(signalbox.NewID(), "user:ann") })
+	for _, key := range []string{p.ID, p.Name} {
+		s.missing("deleted "+key, func(t *store.Tx) error { _, err := t.FindProject(key); return err })
+	}
+	if got := get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.Project(p.ID) }); got.DeletedAt.IsZero() {
+		s.Error("a deleted project does not say since when")
+	}
+	s.equal("all after deletion", ids(get(s, (*store.Tx).Projects), name), []string{"another"})
+	s.equal("history", s.reasons("project", p.ID), []string{"created", "deleted"})
+	again := &signalbox.Project{Name: "demo", GitURL: "x", PipelineFile: "y"}
+	s.write(func(t *store.Tx) error { return t.CreateProject(again, "test") })
+	s.missing("unknown id", func(t *store.Tx) error { _, err := t.Project(signalbox.NewID()); return err })
+	s.missing("unknown name", func(t *store.Tx) error { _, err := t.FindProject("nobody"); return err })
+}
+
+func testGitRef(s *suite) {
+	w := s.world()
+	set := func(ref, sha string) {
+		s.write(func(t *store.Tx) error { return t.SetGitRef(w.project.ID, ref, sha) })
+	}
+	refs := func() map[string]string {
+		return get(s, func(t *store.Tx) (map[string]string, error) { return t.GitRefs(w.project.ID) })
+	}
+	s.equal("at first", refs(), map[string]string{})
+	set("refs/heads/main", "a")
+	set("refs/tags/v1", "b")
+	set("refs/heads/main", "c")
+	s.equal("after three pushes", refs(), map[string]string{"refs/heads/main": "c", "refs/tags/v1": "b"})
+	set("refs/tags/v1", "")
+	set("refs/heads/never", "")
+	s.equal("after a deletion", refs(), map[string]string{"refs/heads/main": "c"})
+
+	for i, want := range []bool{true, false} {
+		var got bool
+		s.write(func(t *store.Tx) (err error) {
+			got, err = t.AcceptDelivery(w.project.ID, "delivery-1")
+			return err
+		})
+		if got != want {
+			s.Errorf("delivery, time %d: accepted %t", i+1, got)
+		}
+	}
+}

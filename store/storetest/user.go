@@ -1,0 +1,92 @@
+package storetest
+
+import (
+	"errors"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func (s *suite) user(name string) *signalbox.User {
+	s.Helper()
+	u := &signalbox.User{Name: name, Email: name + "@example.com", Role: signalbox.RoleMember, PasswordHash: "$argon2id$x"}
+	s.write(func(t *store.Tx) error { return t.CreateUser(u) })
+	return u
+}
+
+func testUser(s *suite) {
+	u := s.user("zoe")
+	s.user("ann")
+	s.equal("by id", get(s, func(t *store.Tx) (*signalbox.User, error) { return t.User(u.ID) }), u)
+	s.equal("by name", get(s, func(t *store.Tx) (*signalbox.User, error) { return t.UserByName("zoe") }), u)
+	s.equal("all", ids(get(s, (*store.Tx).Users), func(u *signalbox.User) string { return u.Name }), []string{"ann", "zoe"})
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.CreateUser(&signalbox.User{Name: "zoe", Role: signalbox.RoleAdmin}) })
+	s.write(func(t *store.Tx) error { return t.SetPasswordHash(u.ID, "new", "user:zoe") })
+	if got := get(s, func(t *store.Tx) (*signalbox.User, error) { return t.User(u.ID) }); got.PasswordHash != "new" {
+		s.Errorf("the password hash is %q", got.PasswordHash)
+	}
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.SetPasswordHash("nobody", "x", "y") })
+	s.equal("history", s.reasons("user", u.ID), []string{"created", "password changed"})
+	s.missing("unknown id", func(t *store.Tx) error { _, err := t.User(signalbox.NewID()); return err })
+	s.missing("unknown name", func(t *store.Tx) error { _, err := t.UserByName("nobody"); return err })
+}
+
+func testAPIToken(s *suite) {
+	u, now := s.user("ann"), time.Now()
+	var tokens []*signalbox.APIToken
+	for _, a := range []*signalbox.APIToken{{Name: "ci"}, {Name: "old", ExpiresAt: now.Add(-time.Hour).UTC().Truncate(time.Millisecond)}} {
+		a.UserID = u.ID
+		s.write(func(t *store.Tx) error { return t.CreateAPIToken(a, "hash of "+a.Name, "ann") })
+		tokens = append(tokens, a)
+	}
+	s.equal("of the user", get(s, func(t *store.Tx) ([]*signalbox.APIToken, error) { return t.APITokens(u.ID) }), tokens)
+	s.read(func(t *store.Tx) error {
+		owner, a, err := t.UserByToken("hash of ci")
+		if err != nil {
+			return err
+		}
+		s.equal("owner", owner, u)
+		s.equal("token", a, tokens[0])
+		return nil
+	})
+	find := func(hash string) func(*store.Tx) error {
+		return func(t *store.Tx) error { _, _, err := t.UserByToken(hash); return err }
+	}
+	s.missing("an expired token", find("hash of old"))
+	s.missing("an unknown token", find("x"))
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
+		return t.CreateAPIToken(&signalbox.APIToken{UserID: u.ID}, "hash of ci", "ann")
+	})
+	for range 2 {
+		s.write(func(t *store.Tx) error { return t.RevokeAPIToken(tokens[0].ID, "ann") })
+	}
+	s.missing("a revoked token", find("hash of ci"))
+	s.equal("history", s.reasons("api_token", tokens[0].ID), []string{"created", "revoked"})
+}
+
+func testSession(s *suite) {
+	u, now := s.user("ann"), time.Now().UTC().Truncate(time.Millisecond)
+	for hash, expires := range map[string]time.Time{"living": now.Add(time.Hour), "ended": now.Add(-time.Hour)} {
+		s.write(func(t *store.Tx) error {
+			return t.CreateSession(&signalbox.Session{UserID: u.ID, ExpiresAt: expires}, hash)
+		})
+	}
+	find := func(hash string) func(*store.Tx) error {
+		return func(t *store.Tx) error { _, err := t.UserBySession(hash); return err }
+	}
+	s.equal("who is signed in", get(s, func(t *store.Tx) (*signalbox.User, error) { return t.UserBySession("living") }), u)
+	s.missing("an ended session", find("ended"))
+	s.missing("an unknown session", find("x"))
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
+		return t.CreateSession(&signalbox.Session{UserID: u.ID, ExpiresAt: now}, "living")
+	})
+	s.write((*store.Tx).DeleteExpiredSessions)
+	s.read(find("living"))
+	// What was removed may be made again.
+	s.write(func(t *store.Tx) error {
+		return t.CreateSession(&signalbox.Session{UserID: u.ID, ExpiresAt: now}, "ended")
+	})
+	s.write(func(t *store.Tx) error { return errors.Join(t.DeleteSession("living"), t.DeleteSession("unknown")) })
+	s.missing("a session after signing out", find("living"))
+}
