@@ -2,11 +2,14 @@ package web
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/joblog"
 )
 
 // How much of a log a page holds. The plain text has everything.
@@ -80,17 +83,18 @@ type fold struct {
 
 func newFold(focus int64) *fold { return &fold{focus: focus, changed: map[*Command]bool{}} }
 
-func (f *fold) batch(b Batch) {
-	if b.First > f.Next {
-		f.lose(b.First - f.Next)
+func (f *fold) batch(b joblog.Batch) {
+	if b.Gap != nil {
+		f.lose(b.Gap)
 	}
-	for i, e := range b.Events {
-		if b.First+int64(i) < f.Next {
-			continue
+	for _, raw := range b.Events {
+		var e agentapi.Event
+		// What cannot be read was stored as it came; the plain text has it.
+		if json.Unmarshal(raw, &e) == nil {
+			f.event(e)
 		}
-		f.event(e)
-		f.Next = b.First + int64(i) + 1
 	}
+	f.Next = b.Next()
 }
 
 func (f *fold) event(e agentapi.Event) {
@@ -255,21 +259,31 @@ func (f *fold) touch(l Line) {
 	}
 }
 
-// lose notes that n events never arrived.
-func (f *fold) lose(n int64) {
-	if f.current() == nil {
-		f.start("Output before the first command", 0)
-	}
+// lose notes a gap in the log.
+func (f *fold) lose(g *joblog.Gap) {
 	c := f.current()
+	if c == nil {
+		f.start("Output before the first command", 0)
+		c = f.current()
+	}
 	c.close()
-	l := Line{Lost: plural(int(n), "part", "parts") + " of the log never arrived here"}
+	l := Line{Lost: plural(int(g.To-g.From), "part", "parts") + " of the log " + lost(g.Why)}
 	if f.extra == nil {
 		c.Tail = append(c.Tail, l)
 		if f.live {
 			f.touch(l)
 		}
 	}
-	f.Next += n
+}
+
+func lost(why string) string {
+	switch why {
+	case joblog.WhyQuota:
+		return "could not be kept: the log had reached its limit"
+	case joblog.WhyTooLarge:
+		return "could not be kept: too large"
+	}
+	return "did not arrive from the agent"
 }
 
 // close ends the last line.
@@ -357,25 +371,42 @@ func (f *fold) firstFailure() *Command {
 	return nil
 }
 
-// telling returns up to n last lines of a command that say something, and marks the last one.
+// alarming finds lines that are likely to say what went wrong: the words of it, or a red colour.
+var alarming = regexp.MustCompile(`(?i)\b(?:error|err|fail|failed|failure|failures|fatal|panic|exception|traceback|expected|undefined|not found|denied)\b|\x1b\[[0-9;]*\b(?:31|91)m`)
+
+// telling returns up to n lines near the end of a command that tell most, and marks the last one: those that alarm
+// and the last, or simply the last ones.
 func (c *Command) telling(n int) []Line {
 	all := c.Tail
 	if len(all) == 0 {
 		all = c.Head
 	}
-	var out []Line
-	for i := len(all) - 1; i >= 0 && len(out) < n; i-- {
-		if all[i].Lost != "" || all[i].blank() {
+	all = all[max(0, len(all)-60):]
+	var said, alarms []Line
+	last := -1
+	for i, l := range all {
+		if l.Lost != "" || l.blank() {
 			continue
 		}
-		if len(out) == 0 {
-			all[i].Hot = true
+		last = i
+		said = append(said, l)
+		if alarming.MatchString(l.raw) {
+			alarms = append(alarms, l)
 		}
-		l := all[i]
-		l.Hot = false
-		out = append([]Line{l}, out...)
 	}
-	return out
+	if last < 0 {
+		return nil
+	}
+	end := all[last]
+	all[last].Hot = true
+	if len(alarms) == 0 {
+		return said[max(0, len(said)-n):]
+	}
+	alarms = alarms[:min(len(alarms), n-1)]
+	if alarms[len(alarms)-1].N != end.N {
+		alarms = append(alarms, end)
+	}
+	return alarms
 }
 
 // infraSentence says what happened to the machinery.

@@ -53,9 +53,9 @@ type CardJob struct {
 // Edge is the line from one block to the next. Class is "lit" when the source has passed and "off" towards a block that
 // is skipped.
 type Edge struct {
-	Path, Class    string
-	EndX, EndY     int
-	from, to, lane int
+	Path, Class string
+	EndX, EndY  int
+	from, to    int
 }
 
 // node is a card, or a place where an edge passes through a column.

@@ -23,6 +23,7 @@ type Row struct {
 	Number      int
 	FailedJobs  []string // "Block › Job", when there are few
 	Failed      int
+	Infra       int // jobs that the machinery failed
 	Why         string
 	Took        Took
 	Created     *Moment
@@ -218,7 +219,11 @@ func addFailures(tx *store.Tx, row *Row, pipelineID string) error {
 		if !jobLamp(j, false).bad() {
 			continue
 		}
-		row.Failed++
+		if jobLamp(j, false) == lampInfra {
+			row.Infra++
+		} else {
+			row.Failed++
+		}
 		if len(row.FailedJobs) == 2 {
 			continue
 		}

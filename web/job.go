@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -254,15 +255,18 @@ func attemptJobState(a *signalbox.Attempt) signalbox.JobState {
 var errCaughtUp = errors.New("caught up")
 
 // readFold reads a log as far as it has come.
-func (w *Web) readFold(ctx context.Context, attemptID string, focus int64) (*fold, LogInfo, error) {
+func (w *Web) readFold(ctx context.Context, attemptID string, focus int64) (*fold, joblog.Info, error) {
 	f := newFold(focus)
 	info, err := w.o.Logs.Info(ctx, attemptID)
-	if err != nil || info.Next == 0 {
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return f, info, nil
+	}
+	if err != nil || info.NextEvent == 0 {
 		return f, info, err
 	}
-	err = w.o.Logs.Follow(ctx, attemptID, 0, func(batch Batch) error {
+	err = w.o.Logs.Follow(ctx, attemptID, 0, func(batch joblog.Batch) error {
 		f.batch(batch)
-		if f.Next >= info.Next {
+		if f.Next >= info.NextEvent {
 			return errCaughtUp
 		}
 		return nil
@@ -292,7 +296,7 @@ func (w *Web) readLog(ctx context.Context, b *jobBody, focus int64) error {
 	if c := f.firstFailure(); c != nil && b.Lamp == lampFailed {
 		b.Failure = &failureView{Lamp: lampFailed, Command: clip(c.Directive, 120), Exit: *c.Exit, Lines: c.telling(6), Line: c.N}
 		if n := len(b.Failure.Lines); n > 0 {
-			b.Failure.Line = b.Failure.Lines[n-1].N
+			b.Failure.Line = b.Failure.Lines[0].N
 		}
 	}
 	return nil
@@ -387,7 +391,7 @@ func (w *Web) getPlainLog(rw http.ResponseWriter, r *http.Request) error {
 	if err := w.o.Logs.Text(r.Context(), attempt.ID, out); err != nil {
 		if !out.begun {
 			h.Del("Content-Disposition")
-			return err
+			return orNotFound(err, "log")
 		}
 		// Half a log must not look like a whole one: break the connection.
 		panic(http.ErrAbortHandler)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -87,12 +88,12 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 // the command of a line depend on all lines before it.
 func (w *Web) followLog(ctx context.Context, s *stream, attemptID string, from int64) error {
 	f := newFold(0)
-	return w.o.Logs.Follow(ctx, attemptID, 0, func(b Batch) error {
-		if cut := from - b.First; !f.live && cut > 0 && cut < int64(len(b.Events)) {
-			f.batch(Batch{First: b.First, Events: b.Events[:cut]})
-			b = Batch{First: b.First + cut, Events: b.Events[cut:]}
+	return w.o.Logs.Follow(ctx, attemptID, 0, func(b joblog.Batch) error {
+		if cut := from - b.From; !f.live && cut > 0 && cut < int64(len(b.Events)) {
+			f.batch(joblog.Batch{From: b.From, Events: b.Events[:cut]})
+			b = joblog.Batch{From: b.From + cut, Events: b.Events[cut:]}
 		}
-		if !f.live && b.First >= from {
+		if !f.live && b.From >= from {
 			f.live = true
 			clear(f.changed)
 		}

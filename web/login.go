@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -62,7 +63,8 @@ type loginBody struct {
 }
 
 func (w *Web) getLogin(rw http.ResponseWriter, r *http.Request) error {
-	next := relative(r.URL.Query().Get("next"))
+	q := r.URL.Query()
+	next := relative(cmp.Or(q.Get("return"), q.Get("next")))
 	if route.ActorFrom(r.Context()).User != nil {
 		http.Redirect(rw, r, next, http.StatusSeeOther)
 		return nil

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -21,27 +21,12 @@ type Stopper interface {
 	StopJob(ctx context.Context, id, actor string) error
 }
 
-// Batch is some events of a log that follow one another. First is the index of the first one; a Batch whose First is
-// larger than expected tells of events that never arrived.
-type Batch struct {
-	First  int64
-	Events []agentapi.Event
-}
-
-// LogInfo says how far a log has come.
-type LogInfo struct {
-	Next   int64 // index after the last event that arrived
-	Closed bool  // nothing will follow
-}
-
-// Logs reads job logs by attempt. A log of which nothing has arrived is empty and not closed, not an error.
+// Logs reads job logs by attempt; *joblog.Log does. A log of which nothing has arrived is CodeNotFound to Text and Info,
+// and waited for by Follow.
 type Logs interface {
-	// Follow calls fn with every event from the index from on and waits for more until the log is closed, fn returns
-	// an error or ctx ends.
-	Follow(ctx context.Context, attemptID string, from int64, fn func(Batch) error) error
-	// Text writes the whole log as plain text.
+	Follow(ctx context.Context, attemptID string, from int64, fn func(joblog.Batch) error) error
 	Text(ctx context.Context, attemptID string, w io.Writer) error
-	Info(ctx context.Context, attemptID string) (LogInfo, error)
+	Info(ctx context.Context, attemptID string) (joblog.Info, error)
 }
 
 // Options are what the pages need. Store, Stopper and Logs must be set.

@@ -26,6 +26,7 @@ type workflowBody struct {
 	Created   *Moment
 	Lamp      Lamp
 	Failed    int
+	Infra     int       // jobs that the machinery failed
 	Failures  []jobView // at most three
 	Pipelines []pipelineView
 	Current   *pipelineView
@@ -139,7 +140,12 @@ func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 				if !j.Lamp.bad() {
 					continue
 				}
-				if b.Failed++; len(b.Failures) < 3 {
+				if j.Lamp == lampInfra {
+					b.Infra++
+				} else {
+					b.Failed++
+				}
+				if len(b.Failures) < 3 {
 					b.Failures = append(b.Failures, j)
 				}
 			}

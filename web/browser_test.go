@@ -1,0 +1,170 @@
+package web
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// browser starts a headless one, or skips the test by name where none is installed.
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	program := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			program = p
+			break
+		}
+	}
+	if program == "" {
+		if os.Getenv("SIGNALBOX_TEST_REQUIRE") == "1" {
+			t.Fatal("SIGNALBOX_TEST_REQUIRE=1, but chromium is not installed")
+		}
+		t.Skip("SKIPPED: chromium is not installed, so no page was opened in a browser")
+	}
+	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
+	options = append(options, chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()))
+	for _, flag := range []string{"headless", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"} {
+		options = append(options, chromedp.Flag(flag, true))
+	}
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// shots are the pictures taken: name, width and theme.
+var shots = []struct {
+	suffix string
+	width  int64
+	theme  string
+}{{"", 1280, "light"}, {"-dark", 1280, "dark"}, {"-390", 390, "light"}}
+
+func TestBrowser(t *testing.T) {
+	ctx := browser(t)
+	s := newBusySite(t)
+	// Where pictures of the pages are put for looking at them; without it none are taken.
+	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
+	problems := listen(t, ctx)
+
+	pages := []struct{ name, path string }{
+		{"home", "/"},
+		{"project", "/projects/parcel-api"},
+		{"agents", "/agents"},
+		{"workflow", "/workflows/" + s.workflow.ID},
+		{"malformed", "/workflows/" + s.malformed.ID},
+		{"job", "/jobs/" + s.failed.ID},
+		{"job-running", "/jobs/" + s.running.ID},
+		{"job-infra", "/jobs/" + s.lost.ID},
+		{"job-queued", "/jobs/" + s.queued.ID},
+		{"error", "/jobs/none"},
+		{"login", "/login"},
+	}
+	for _, p := range pages {
+		s.role = signalbox.RoleMember
+		if p.name == "login" {
+			s.role = ""
+		}
+		for _, shot := range shots {
+			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
+			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
+				t.Fatal(err)
+			}
+			do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(s.url+p.path), chromedp.WaitReady("h1"))
+			wide := run(t, ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
+			if wide > shot.width {
+				t.Errorf("%s at %d pixels is %d wide: it scrolls sideways", p.name, shot.width, wide)
+			}
+			if folder != "" {
+				picture := run(t, ctx, chromedp.FullScreenshot(100))
+				if err := os.WriteFile(filepath.Join(folder, p.name+shot.suffix+".png"), picture, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	for _, p := range problems() {
+		t.Errorf("the browser complains: %s", p)
+	}
+}
+
+func TestBrowserLive(t *testing.T) {
+	ctx := browser(t)
+	s := newBusySite(t)
+	problems := listen(t, ctx)
+
+	// A job's state changes while its workflow is open.
+	workflow := s.url + "/workflows/" + s.workflow.ID
+	do(t, ctx, chromedp.Navigate(workflow), chromedp.WaitReady("#graph"))
+	s.write(func(tx *store.Tx) error {
+		j, err := tx.Job(s.queued.ID)
+		if err != nil {
+			return err
+		}
+		j.State, j.Result, j.Reason, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonTest, s.now, s.now
+		return tx.UpdateJob(j, signalbox.JobQueued, "dispatch", "failed", "")
+	})
+	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head").textContent.includes("2 jobs failed")`))
+
+	// Lines arrive while a job's page is open; markup in them stays text, a half line grows, the command ends.
+	do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.running.ID), chromedp.WaitReady("#log"))
+	at := s.now.Unix()
+	zero := 0
+	next := s.push(s.runningAttempt, s.runningLogNext,
+		agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: at, Output: " ... \x1b[31mdone\x1b[0m\n<b>bold</b><script>document.title='owned'</script>\n"},
+		agentapi.Event{Event: agentapi.EventCmdFinished, Timestamp: at + 5, ExitCode: &zero},
+		agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: at + 5, Directive: "echo <i>next</i>"},
+	)
+	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelectorAll("details.cmd").length === 3`))
+	text := run(t, ctx, chromedp.TextContent("#commands"))
+	red := run(t, ctx, chromedp.TextContent("#commands .term-fg31"))
+	title := run(t, ctx, chromedp.Title())
+	markup := run(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("#commands b, #commands i, #commands script").length`))
+	for _, want := range []string{"running labels ... done", "<b>bold</b>", "echo <i>next</i>"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the log does not show %q", want)
+		}
+	}
+	if red != "done" || markup != 0 || strings.Contains(title, "owned") {
+		t.Errorf("red text %q, %d elements out of the log, title %q", red, markup, title)
+	}
+	s.push(s.runningAttempt, next, agentapi.Event{Event: agentapi.EventJobFinished, Timestamp: at + 6, Result: "passed"})
+	s.closeLog(s.runningAttempt)
+	s.write(func(tx *store.Tx) error {
+		j, err := tx.Job(s.running.ID)
+		if err != nil {
+			return err
+		}
+		j.State, j.Result, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now
+		return tx.UpdateJob(j, signalbox.JobRunning, "dispatch", "passed", "")
+	})
+	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head .st").textContent === "Passed"`))
+
+	// A link to a line opens its fold and marks it.
+	do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.failed.ID+"#L2-L3"), chromedp.WaitReady(".ln.on"))
+	marked := run(t, ctx, chromedp.Evaluate[string](
+		`[...document.querySelectorAll(".ln.on")].map((e) => e.id + (e.closest("details").open ? " open" : "")).join(", ")`))
+	if marked != "L2 open, L3 open" {
+		t.Errorf("marked %q", marked)
+	}
+	for _, p := range problems() {
+		t.Errorf("the browser complains: %s", p)
+	}
+}
