@@ -42,6 +42,8 @@ type Source struct {
 	File string // path within the repository
 	YAML []byte
 	Err  error // why there is no text: shown as the pipeline's error
+	// Select, when set, takes away what is not to run; its error is the pipeline's.
+	Select func(*signalbox.Plan) error
 }
 
 // Create stores the pipeline of a workflow and takes its first steps. A file that is wrong gives a pipeline that is
@@ -53,16 +55,23 @@ func (e *Engine) Create(tx *store.Tx, w *signalbox.Workflow, src Source, actor s
 	}
 	fail := func(description string) {
 		p.State, p.Result, p.Reason = signalbox.PipelineDone, signalbox.ResultFailed, signalbox.ReasonMalformed
-		p.ErrorDescription, p.PendingAt, p.DoneAt = description, p.PendingAt, tx.Now
+		p.ErrorDescription, p.DoneAt = description, tx.Now
 	}
 	if src.Err != nil {
 		fail(signalbox.ErrorMessage(src.Err))
 	} else {
 		r := spec.Parse(src.YAML, spec.Options{File: src.File})
 		p.Name = r.Name
-		if r.Problems.HasErrors() {
+		switch {
+		case r.Problems.HasErrors():
 			fail(r.Problems.Error())
-		} else {
+		case src.Select != nil:
+			if err := src.Select(r.Plan); err != nil {
+				fail(signalbox.ErrorMessage(err))
+				break
+			}
+			fallthrough
+		default:
 			p.Plan = r.Plan
 		}
 	}

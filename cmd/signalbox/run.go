@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/local"
+)
+
+// RunCmd is `signalbox run`.
+type RunCmd struct {
+	File     string `arg:"" optional:"" help:"Pipeline file; default: .semaphore/semaphore.yml of the repository."`
+	Block    string `help:"Run only this block." env:"SIGNALBOX_BLOCK"`
+	Job      string `help:"Run only the jobs of this name." env:"SIGNALBOX_JOB"`
+	Parallel int    `help:"Jobs at the same time; 0 is one for each processor." default:"0" env:"SIGNALBOX_PARALLEL"`
+	Quiet    bool   `help:"Do not print what the jobs print." env:"SIGNALBOX_QUIET"`
+}
+
+// Help is what --help says beside the flags.
+func (*RunCmd) Help() string {
+	return "Runs the pipeline of the git repository around the current folder on this machine; no server is needed. Jobs see the work tree as it is now, " +
+		"with uncommitted changes, in folders of their own: \"checkout\" clones that state, and your files are not touched. " +
+		"Logs stay in the repository's git folder under signalbox/runs. Exit codes: 0 passed, 2 the file is wrong, 10 failed, 11 stopped."
+}
+
+func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
+	cwd, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	file := c.File
+	if file == "" {
+		file = signalbox.DefaultPipelineFile
+		if root := rootOf(cwd); root != "" {
+			file = filepath.Join(root, file)
+			if rel, err := filepath.Rel(cwd, file); err == nil {
+				file = rel
+			}
+		}
+	}
+	yaml, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &exitCodeError{code: exitInvalid, err: fmt.Errorf("there is no pipeline file %s: write one, or name another one", file)}
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := local.NewDir(ctx, cwd, time.Now())
+	if err != nil {
+		return err
+	}
+	show := &localProgress{progress: newProgress(g.out), quiet: c.Quiet || g.Output == "json", blocks: map[string]string{}}
+	if g.Output == "json" {
+		show.progress = newProgress(g.err)
+	}
+	res, err := local.Run(ctx, local.Options{
+		Dir: dir, WorkTree: cwd, File: file, YAML: yaml, Block: c.Block, Job: c.Job, Parallel: c.Parallel, Observer: show, Logger: g.logger(),
+	})
+	if err != nil {
+		return err
+	}
+	d := show.describe(res.Pipeline, res.Blocks, res.Jobs)
+	if res.Pipeline.Reason == signalbox.ReasonMalformed {
+		fmt.Fprintln(g.err, res.Pipeline.ErrorDescription)
+		return &exitCodeError{code: exitInvalid}
+	}
+	show.progress.summary(d)
+	if res.Snapshot.Changed > 0 {
+		fmt.Fprintf(show.progress.out, "It ran with %d uncommitted changes.\n", res.Snapshot.Changed)
+	}
+	fmt.Fprintf(show.progress.out, "Logs: %s\n", filepath.Join(dir, "logs"))
+	if g.Output == "json" {
+		if err := g.print(d, ""); err != nil {
+			return err
+		}
+	}
+	return resultError(string(res.Pipeline.Result))
+}
+
+// rootOf returns the work tree around a folder, "" when there is none.
+func rootOf(dir string) string {
+	for {
+		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
+
+// localProgress shows a local run in the same words as one on a server.
+type localProgress struct {
+	progress *progress
+	quiet    bool
+	blocks   map[string]string // block id to name
+}
+
+// Changed implements local.Observer.
+func (l *localProgress) Changed(p *signalbox.Pipeline, blocks []*signalbox.Block, jobs []*signalbox.Job) {
+	l.progress.show(l.describe(p, blocks, jobs))
+}
+
+// Output implements local.Observer.
+func (l *localProgress) Output(j *signalbox.Job, text string) {
+	if l.quiet {
+		return
+	}
+	w := terminalSafe(l.progress.out)
+	fmt.Fprintf(l.progress.out, "%16.16s │ ", printable(j.Name))
+	fmt.Fprintf(w, "%s\x1b[0m\n", text)
+}
+
+func (l *localProgress) describe(p *signalbox.Pipeline, blocks []*signalbox.Block, jobs []*signalbox.Job) *description {
+	d := &description{}
+	d.Pipeline.ID, d.Pipeline.Name, d.Pipeline.State = p.ID, p.Name, string(p.State)
+	d.Pipeline.Result, d.Pipeline.Reason, d.Pipeline.ErrorDescription = string(p.Result), string(p.Reason), p.ErrorDescription
+	for _, b := range blocks {
+		db := descriptionBlock{Name: b.Name, State: string(b.State), Result: string(b.Result), Reason: string(b.Reason)}
+		for _, j := range jobs {
+			if j.BlockID != b.ID {
+				continue
+			}
+			dj := descriptionJob{Name: j.Name, ID: j.ID, Status: "QUEUED", Reason: string(j.Reason), StartedAt: unixText(j.StartedAt), FinishedAt: unixText(j.FinishedAt)}
+			switch j.State {
+			case signalbox.JobRunning:
+				dj.Status = "RUNNING"
+			case signalbox.JobFinished:
+				dj.Status = "FINISHED"
+				dj.Result = map[signalbox.JobResult]string{signalbox.JobPassed: "PASSED", signalbox.JobFailed: "FAILED", signalbox.JobStopped: "STOPPED"}[j.Result]
+			}
+			db.Jobs = append(db.Jobs, dj)
+		}
+		d.Blocks = append(d.Blocks, db)
+	}
+	return d
+}
+
+func unixText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.Unix(), 10)
+}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/signalbox-ci/signalbox/server"
+)
+
+// ServerCmd is `signalbox server`.
+type ServerCmd struct {
+	Listen         string   `help:"Address to answer on." default:":8443" env:"SIGNALBOX_LISTEN" placeholder:"ADDR"`
+	Database       string   `help:"PostgreSQL URL; without it the state lies in an embedded database in the data folder." env:"SIGNALBOX_DATABASE" placeholder:"URL"`
+	PublicURL      string   `help:"How agents and people reach this server, when it is not how they asked: https://ci.example.com." env:"SIGNALBOX_PUBLIC_URL" placeholder:"URL"`
+	InsecureHTTP   bool     `help:"Listen without TLS, behind a proxy that adds it." name:"insecure-http" env:"SIGNALBOX_INSECURE_HTTP"`
+	TrustedProxies []string `help:"Networks whose X-Forwarded-Proto and X-Forwarded-Host are believed." name:"trusted-proxy" env:"SIGNALBOX_TRUSTED_PROXY" placeholder:"CIDR"`
+	LogQuota       int64    `help:"Bytes of log that one job may have; 0 is no limit." name:"log-quota" env:"SIGNALBOX_LOG_QUOTA" default:"0"`
+}
+
+// Help is what `signalbox server --help` says beside the flags.
+func (*ServerCmd) Help() string {
+	return "Runs the control plane: pages, API, job queue and logs. The first start makes the data folder, prints the " +
+		"address, the line that makes this machine trust its certificate, and the administrator's password."
+}
+
+func (c *ServerCmd) Run(ctx context.Context, g *Globals) error {
+	o, err := c.options(g)
+	if err != nil {
+		return err
+	}
+	s, err := server.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	err = s.Run(ctx)
+	if cerr := s.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (c *ServerCmd) options(g *Globals) (server.Options, error) {
+	dir, err := g.dataDir()
+	if err != nil {
+		return server.Options{}, err
+	}
+	o := server.Options{
+		Dir: dir, DatabaseURL: c.Database, Listen: c.Listen, PublicURL: c.PublicURL, Insecure: c.InsecureHTTP,
+		LogQuota: c.LogQuota, Out: os.Stdout, Logger: g.logger(),
+	}
+	if o.HookCommand, err = hookCommand(dir); err != nil {
+		return server.Options{}, err
+	}
+	for _, p := range c.TrustedProxies {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return server.Options{}, fmt.Errorf("--trusted-proxy %q is not a network like 10.0.0.0/8", p)
+		}
+		o.TrustedProxies = append(o.TrustedProxies, prefix)
+	}
+	return o, nil
+}
+
+// hookCommand is what a repository's hook runs: this program, told where the server's data folder is.
+func hookCommand(dataDir string) ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	if dataDir, err = filepath.Abs(dataDir); err != nil {
+		return nil, err
+	}
+	return []string{self, "git-hook", "--data", dataDir}, nil
+}

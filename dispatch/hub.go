@@ -1,0 +1,169 @@
+// Package dispatch brings queued jobs and agents together: it answers the agent protocol, holds the syncs of waiting
+// agents until there is work, offers each job as a fenced attempt to one agent, and finds the agents that are gone.
+// What follows from an agent's report is decided by a pure function over what is stored; nothing that matters lives
+// only in memory, so a server that was killed goes on where it was.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Actor is how the dispatcher signs its decisions in histories.
+const Actor = "dispatch"
+
+// Timing holds every pause and limit of the agent protocol; zero fields take their default.
+type Timing struct {
+	Hold        time.Duration // how long a waiting sync of an official agent is held, ± 20 %; default 5 s, at most 10 s
+	HoldLimit   time.Duration // the longest hold an agent may ask for with Prefer: wait=N; default 60 s
+	RunningNext time.Duration // when a running official agent syncs again; default 1.8 s
+	Withdraw    time.Duration // an offer nobody fetched goes back after this; default 45 s
+	ForgetAfter time.Duration // an agent that waits although it fetched a job lost it after this; default 20 s
+	IdleLost    time.Duration // a silent agent without a job is gone after this; default signalbox.IdleLostAfter
+	Lost        time.Duration // the default for types that set none; default signalbox.DefaultLostAfter
+	Sweep       time.Duration // how often lost agents and stale offers are looked for; default 5 s
+	Flush       time.Duration // how often heartbeats are written; default 10 s
+	Revalidate  time.Duration // how often a lost wake-up is made up for; default 1 s
+}
+
+func (t Timing) withDefaults() Timing {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	set(&t.Hold, 5*time.Second)
+	t.Hold = min(t.Hold, 10*time.Second)
+	set(&t.HoldLimit, 60*time.Second)
+	set(&t.RunningNext, 1800*time.Millisecond)
+	set(&t.Withdraw, 45*time.Second)
+	set(&t.ForgetAfter, 20*time.Second)
+	set(&t.IdleLost, signalbox.IdleLostAfter)
+	set(&t.Lost, signalbox.DefaultLostAfter)
+	set(&t.Sweep, 5*time.Second)
+	set(&t.Flush, 10*time.Second)
+	set(&t.Revalidate, time.Second)
+	return t
+}
+
+// Options for New. Store, Engine, Log and Keys are required.
+type Options struct {
+	Store          *store.Store
+	Engine         *engine.Engine
+	Log            *joblog.Log
+	Keys           *auth.Keyring
+	OrganizationID string
+	PublicURL      func(*http.Request) string // scheme://host[:port] that an agent can reach; default: from its request
+	Timing         Timing
+	Now            func() time.Time // default time.Now
+	Logger         *slog.Logger     // default: discard
+}
+
+// Hub answers agents. Its routes may be served before and while Run runs; without Run nothing is dispatched.
+type Hub struct {
+	Options
+	started time.Time
+	closing chan struct{}
+	close   sync.Once
+
+	mu      sync.Mutex
+	present map[string]*presence // by token hash
+	byID    map[string]*presence // the same, by agent id
+	waiting map[string][]*waiter // by agent type, longest waiting first
+	queued  map[string]bool      // agent types that had queued jobs when last looked
+	pokeC   chan struct{}
+
+	running atomic.Int64 // official agents that run a job here, as counted lately
+}
+
+// New returns a hub.
+func New(o Options) (*Hub, error) {
+	if o.Store == nil || o.Engine == nil || o.Log == nil || o.Keys == nil {
+		return nil, errors.New("dispatch: a store, an engine, a log and a key ring are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.PublicURL == nil {
+		o.PublicURL = requestURL
+	}
+	o.Timing = o.Timing.withDefaults()
+	return &Hub{
+		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
+		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string][]*waiter{}, queued: map[string]bool{},
+	}, nil
+}
+
+func requestURL(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// Run matches jobs with agents and looks after agents that are gone, until ctx ends.
+func (h *Hub) Run(ctx context.Context) error {
+	h.closeEndedLogs(ctx)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.runMatcher(ctx) })
+	g.Go(func() error { return h.runSweeper(ctx) })
+	g.Go(func() error { return h.runHeartbeats(ctx) })
+	return g.Wait()
+}
+
+// Release answers every held sync at once and holds no more: the first step of a graceful shutdown.
+func (h *Hub) Release() { h.close.Do(func() { close(h.closing) }) }
+
+// every calls fn at an interval until ctx ends.
+func every(ctx context.Context, d time.Duration, fn func()) error {
+	t := time.NewTicker(d)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+			fn()
+		}
+	}
+}
+
+// closeEndedLogs makes up for a crash between the end of an attempt and the end of its log.
+func (h *Hub) closeEndedLogs(ctx context.Context) {
+	open, err := h.Log.Open(ctx)
+	if err != nil {
+		h.Logger.Error("could not list the open logs", "error", err)
+		return
+	}
+	for _, id := range open {
+		ended := false
+		err := h.Store.Read(ctx, func(tx *store.Tx) error {
+			a, err := tx.Attempt(id)
+			ended = signalbox.ErrorCode(err) == signalbox.CodeNotFound || err == nil && a.State == signalbox.AttemptEnded
+			return nil
+		})
+		if err == nil && ended {
+			err = h.Log.Close(ctx, id)
+		}
+		if err != nil {
+			h.Logger.Error("could not close a log", "attempt", id, "error", err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/base64"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Fetch returns the payload of the job that is assigned to the agent with an access token. The attempt counts as
+// fetched before the payload leaves, and asking again gives the same payload.
+func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi.JobPayload, error) {
+	p, err := h.find(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.refresh(ctx, p); err != nil {
+		return nil, err
+	}
+	none := signalbox.Errorf(signalbox.CodeNotFound, "job %.60s is not assigned to this agent", jobID)
+	var c engine.JobContext
+	var a *signalbox.Attempt
+	err = h.Store.Write(ctx, func(tx *store.Tx) error {
+		ag, err := tx.AgentByToken(hash)
+		if err != nil {
+			return err
+		}
+		if ag.AttemptID == "" || ag.JobID != jobID {
+			return none
+		}
+		var j *signalbox.Job
+		if a, j, err = engine.Fetched(tx, ag.AttemptID, "agent:"+ag.Name); err != nil {
+			return err
+		}
+		c, err = Context(tx, j)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.OrganizationID, c.OrganizationURL = h.OrganizationID, baseURL
+	return Payload(c, agentapi.Logger{
+		Method: "push", URL: baseURL + agentapi.LogsBase + "/" + jobID, Token: h.Keys.AttemptToken(auth.AttemptLog, a.ID, 0),
+	}), nil
+}
+
+// Context reads what a job's environment is made from.
+func Context(tx *store.Tx, j *signalbox.Job) (c engine.JobContext, err error) {
+	c.Job = j
+	if c.Block, err = tx.Block(j.BlockID); err != nil {
+		return c, err
+	}
+	if c.Pipeline, err = tx.Pipeline(j.PipelineID); err != nil {
+		return c, err
+	}
+	if c.Workflow, err = tx.Workflow(j.WorkflowID); err != nil {
+		return c, err
+	}
+	c.Project, err = tx.Project(j.ProjectID)
+	return c, err
+}
+
+// Payload builds what an agent needs to run a job.
+func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
+	spec := c.Job.Spec
+	p := &agentapi.JobPayload{
+		JobID: c.Job.ID, JobName: c.Job.Name, Executor: "shell", SSHPublicKeys: []string{}, EnvVars: []agentapi.EnvVar{},
+		Files: []agentapi.File{}, Commands: commands(spec.Commands), EpilogueAlways: commands(spec.EpilogueAlways),
+		EpilogueOnPass: commands(spec.EpilogueOnPass), EpilogueOnFail: commands(spec.EpilogueOnFail), Logger: logger,
+	}
+	for _, e := range engine.JobEnv(c) {
+		p.EnvVars = append(p.EnvVars, agentapi.EnvVar{Name: e.Name, Value: base64.StdEncoding.EncodeToString([]byte(e.Value))})
+	}
+	return p
+}
+
+func commands(lines []string) []agentapi.Command {
+	out := make([]agentapi.Command, 0, len(lines))
+	for _, l := range lines {
+		out = append(out, agentapi.Command{Directive: l})
+	}
+	return out
+}
+
+// LogToken returns a fresh log token for the job that is assigned to the agent with an access token, CodeInvalid when
+// it has none.
+func (h *Hub) LogToken(ctx context.Context, hash string) (string, error) {
+	p, err := h.find(ctx, hash)
+	if err != nil {
+		return "", err
+	}
+	if err := h.refresh(ctx, p); err != nil {
+		return "", err
+	}
+	_, a := p.rows()
+	p.beat(h.Now(), "", false)
+	if a == nil {
+		return "", signalbox.Errorf(signalbox.CodeInvalid, "no job is assigned to this agent")
+	}
+	return h.Keys.AttemptToken(auth.AttemptLog, a.ID, 0), nil
+}

@@ -1,0 +1,204 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// lostAnswer is how long a registration that was never followed by a sync counts as one whose answer was lost.
+const lostAnswer = 5 * time.Minute
+
+// Register makes an agent row for whoever holds a registration token of its type.
+func (h *Hub) Register(ctx context.Context, typeHash string, req agentapi.RegisterRequest, ip, userAgent string) (agentapi.RegisterResponse, error) {
+	if err := validateRegistration(req); err != nil {
+		return agentapi.RegisterResponse{}, err
+	}
+	token, hash := auth.NewToken(auth.TokenAccess)
+	var lost string // the attempt of a predecessor that is now known to be dead
+	err := h.Store.Write(ctx, func(tx *store.Tx) error {
+		lost = ""
+		typ, err := tx.AgentTypeByToken(typeHash)
+		if err != nil {
+			return err
+		}
+		ag := &signalbox.Agent{
+			AgentTypeID: typ.ID, AgentType: typ.Name, Name: req.Name, State: signalbox.AgentRegistered, Version: req.Version,
+			UserAgent: userAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: ip, SingleJob: req.SingleJob,
+			IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
+		}
+		old, err := tx.AgentByName(req.Name)
+		switch {
+		case signalbox.ErrorCode(err) == signalbox.CodeNotFound:
+		case err != nil:
+			return err
+		default:
+			done, attempt, err := h.replace(tx, old, ag, hash)
+			if err != nil || done {
+				return err
+			}
+			lost = attempt
+		}
+		if err := tx.CreateAgent(ag, hash); err != nil {
+			return err
+		}
+		return dedicate(tx, ag, req.JobID)
+	})
+	if err != nil {
+		return agentapi.RegisterResponse{}, err
+	}
+	if lost != "" {
+		if err := h.Log.Close(ctx, lost); err != nil {
+			h.Logger.Error("could not close a log", "attempt", lost, "error", err)
+		}
+	}
+	return agentapi.RegisterResponse{Name: req.Name, Token: token}, nil
+}
+
+func validateRegistration(req agentapi.RegisterRequest) error {
+	if err := signalbox.ValidateAgentName(req.Name); err != nil {
+		return err
+	}
+	for what, v := range map[string]string{"version": req.Version, "os": req.OS, "arch": req.Arch, "hostname": req.Hostname} {
+		if len(v) > 300 {
+			return signalbox.Errorf(signalbox.CodeInvalid, "%s is %d characters long; at most 300 are allowed", what, len(v))
+		}
+	}
+	if req.IdleTimeout < 0 || req.InterruptionGracePeriod < 0 {
+		return signalbox.Errorf(signalbox.CodeInvalid, "idle_timeout and interruption_grace_period are seconds and cannot be negative")
+	}
+	if req.JobID == "" {
+		return nil
+	}
+	if !req.SingleJob {
+		return signalbox.Errorf(signalbox.CodeInvalid, "job can only be requested if agent disconnects after running it")
+	}
+	if !signalbox.IsID(req.JobID) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "job_id %.60q is not a job id", req.JobID)
+	}
+	return nil
+}
+
+// replace decides what a registration under a taken name means. done is true when it was the repeat of one whose
+// answer was lost. The same type and host name prove that the old process is dead: its job ends, its name is free.
+func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done bool, lost string, err error) {
+	taken := signalbox.Errorf(signalbox.CodeInvalid, "agent can't be registered: the name %q is in use", ag.Name)
+	if old.AgentTypeID != ag.AgentTypeID {
+		return false, "", taken
+	}
+	seen, err := tx.SeenOf(old.ID)
+	if err != nil {
+		return false, "", err
+	}
+	if seen.State == "" && !h.isPresent(old.ID) && tx.Now.Sub(old.CreatedAt) < lostAnswer && old.State == signalbox.AgentRegistered {
+		return true, "", tx.SetAgentToken(old.ID, hash)
+	}
+	if old.Hostname != ag.Hostname || ag.Hostname == "" || old.State != signalbox.AgentRegistered {
+		return false, "", taken
+	}
+	if old.AttemptID != "" {
+		lost = old.AttemptID
+		if err := h.abandon(tx, old, signalbox.ReasonAgentRestarted, "agent "+old.Name+" was started anew while it ran this job"); err != nil {
+			return false, "", err
+		}
+		if old, err = tx.Agent(old.ID); err != nil {
+			return false, "", err
+		}
+	}
+	return false, lost, gone(tx, old, signalbox.ReasonAgentRestarted)
+}
+
+// isPresent tells whether an agent has synced with this server, whose heartbeat may not be stored yet.
+func (h *Hub) isPresent(agentID string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.byID[agentID] != nil
+}
+
+// dedicate gives a new agent the one job it was started for.
+func dedicate(tx *store.Tx, ag *signalbox.Agent, jobID string) error {
+	if jobID == "" {
+		return nil
+	}
+	unavailable := signalbox.Errorf(signalbox.CodeInvalid, "job not available")
+	j, err := tx.LockJob(jobID)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return unavailable
+	}
+	if err != nil {
+		return err
+	}
+	if j.State != signalbox.JobQueued || j.AgentType != ag.AgentType {
+		return unavailable
+	}
+	_, err = engine.Offer(tx, j, ag, Actor)
+	return err
+}
+
+// abandon ends what an agent will not finish: an offer returns to the queue, a job that was fetched fails.
+func (h *Hub) abandon(tx *store.Tx, ag *signalbox.Agent, reason signalbox.Reason, detail string) error {
+	a, err := tx.Attempt(ag.AttemptID)
+	if err != nil {
+		return err
+	}
+	if a.State == signalbox.AttemptOffered {
+		return engine.Withdraw(tx, a.ID, detail, Actor)
+	}
+	return h.Engine.Finish(tx, a.ID, signalbox.JobFailed, reason, detail, Actor)
+}
+
+// gone removes a free agent from the fleet; its name may be used again.
+func gone(tx *store.Tx, ag *signalbox.Agent, reason signalbox.Reason) error {
+	ag.State, ag.GoneAt, ag.GoneReason = signalbox.AgentDisconnected, tx.Now, reason
+	return tx.UpdateAgent(ag, "", Actor, "gone", string(reason))
+}
+
+// Disconnect takes leave of the agent with an access token. A job that is still open ends.
+func (h *Hub) Disconnect(ctx context.Context, hash string) error {
+	p, err := h.find(ctx, hash)
+	if err != nil {
+		return err
+	}
+	var ended string
+	err = h.Store.Write(ctx, func(tx *store.Tx) error {
+		ended = ""
+		ag, err := tx.AgentByToken(hash)
+		if err != nil {
+			return err
+		}
+		if ag.State != signalbox.AgentRegistered {
+			return nil // said before
+		}
+		if ag.AttemptID != "" {
+			ended = ag.AttemptID
+			if err := h.abandon(tx, ag, signalbox.ReasonAgentDisconnected, "agent "+ag.Name+" disconnected while it ran this job"); err != nil {
+				return err
+			}
+			if ag, err = tx.Agent(ag.ID); err != nil {
+				return err
+			}
+		}
+		typ, err := tx.AgentType(ag.AgentType)
+		if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+			return err
+		}
+		if typ == nil || typ.ReleaseAfter == 0 {
+			return gone(tx, ag, signalbox.ReasonNone)
+		}
+		ag.State = signalbox.AgentDisconnected
+		return tx.UpdateAgent(ag, "", "agent:"+ag.Name, "disconnected", "")
+	})
+	if err != nil {
+		return err
+	}
+	h.forget(p)
+	if ended != "" {
+		return h.Log.Close(ctx, ended)
+	}
+	return nil
+}

@@ -1,0 +1,192 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func (h *Hub) runSweeper(ctx context.Context) error {
+	last := h.Now()
+	sweep := time.NewTicker(h.Timing.Sweep)
+	defer sweep.Stop()
+	again := time.NewTicker(h.Timing.Revalidate)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-again.C:
+			last = h.revalidate(ctx, last)
+		case <-sweep.C:
+			h.report(ctx, "take back old offers", h.sweepOffers(ctx))
+			h.report(ctx, "look for lost agents", h.sweepAgents(ctx))
+		}
+	}
+}
+
+func (h *Hub) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		h.Logger.Error("could not "+what, "error", err)
+	}
+}
+
+// overlap covers rows that were committed after, but carry a time before, the last look.
+const overlap = 10 * time.Second
+
+// revalidate outdates the copies of agents whose rows changed, in case their wake-up was lost.
+func (h *Hub) revalidate(ctx context.Context, last time.Time) time.Time {
+	now := h.Now()
+	var rows []*signalbox.Agent
+	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		rows, err = tx.AgentsChangedSince(last.Add(-overlap))
+		return err
+	}); err != nil {
+		h.report(ctx, "read the agents that changed", err)
+		return last
+	}
+	changed := make(map[string]time.Time, len(rows))
+	for _, r := range rows {
+		changed[r.ID] = r.ChangedAt
+	}
+	h.mu.Lock()
+	var stale []string
+	for id, p := range h.byID {
+		ag, _ := p.rows()
+		if at, ok := changed[id]; ok && !at.Equal(ag.ChangedAt) {
+			stale = append(stale, store.KeyAgent(id))
+		}
+	}
+	h.mu.Unlock()
+	if len(stale) > 0 {
+		h.Store.Notify(stale...)
+	}
+	return now
+}
+
+// sweepOffers returns offers that nobody fetched to the queue.
+func (h *Hub) sweepOffers(ctx context.Context) error {
+	var stale []*signalbox.Attempt
+	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		stale, err = tx.StaleOffers(h.Now().Add(-h.Timing.Withdraw), 100)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, a := range stale {
+		err := h.withdraw(ctx, a.ID, "not fetched within "+h.Timing.Withdraw.String())
+		if err != nil && signalbox.ErrorCode(err) != signalbox.CodeConflict {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepAgents ends the agents that have been silent for too long. No agent is lost before this server has listened for
+// as long as that itself, so an outage of the server costs nobody a job.
+func (h *Hub) sweepAgents(ctx context.Context) error {
+	var agents []*signalbox.Agent
+	var types []*signalbox.AgentType
+	var seen map[string]store.Seen
+	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if agents, err = tx.Agents(""); err != nil {
+			return err
+		}
+		if types, err = tx.AgentTypes(); err != nil {
+			return err
+		}
+		seen, err = tx.LastSeen()
+		return err
+	}); err != nil {
+		return err
+	}
+	byID := map[string]*signalbox.AgentType{}
+	for _, t := range types {
+		byID[t.ID] = t
+	}
+	here := h.heard()
+	now := h.Now()
+	for _, ag := range agents {
+		last := latest(h.started, ag.CreatedAt, seen[ag.ID].At, here[ag.ID])
+		if !overdue(ag, byID[ag.AgentTypeID], last, now, h.Timing) {
+			continue
+		}
+		if err := h.lose(ctx, ag.ID, last); err != nil && signalbox.ErrorCode(err) != signalbox.CodeConflict {
+			return err
+		}
+	}
+	return nil
+}
+
+// overdue tells whether an agent's time is up.
+func overdue(ag *signalbox.Agent, typ *signalbox.AgentType, last, now time.Time, t Timing) bool {
+	silent := now.Sub(last)
+	switch {
+	case ag.State == signalbox.AgentDisconnected:
+		return typ == nil || now.Sub(ag.ChangedAt) >= typ.ReleaseAfter
+	case ag.AttemptID == "":
+		return silent > t.IdleLost
+	case typ != nil && typ.LostAfter > 0:
+		return silent > typ.LostAfter
+	}
+	return silent > t.Lost
+}
+
+// heard returns the heartbeats that this server knows of.
+func (h *Hub) heard() map[string]time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := make(map[string]time.Time, len(h.present))
+	for id, p := range h.byID {
+		p.mu.Lock()
+		out[id] = p.seen
+		p.mu.Unlock()
+	}
+	return out
+}
+
+func latest(ts ...time.Time) time.Time {
+	var l time.Time
+	for _, t := range ts {
+		if t.After(l) {
+			l = t
+		}
+	}
+	return l
+}
+
+func (h *Hub) lose(ctx context.Context, agentID string, last time.Time) error {
+	var ended string
+	err := h.Store.Write(ctx, func(tx *store.Tx) error {
+		ended = ""
+		ag, err := tx.Agent(agentID)
+		if err != nil || !ag.GoneAt.IsZero() {
+			return err
+		}
+		if ag.AttemptID != "" {
+			ended = ag.AttemptID
+			detail := "agent " + ag.Name + " was last heard of at " + last.UTC().Format(time.RFC3339)
+			if err := h.abandon(tx, ag, signalbox.ReasonAgentLost, detail); err != nil {
+				return err
+			}
+			if ag, err = tx.Agent(agentID); err != nil {
+				return err
+			}
+		}
+		reason := signalbox.ReasonAgentLost
+		if ag.State == signalbox.AgentDisconnected {
+			reason = signalbox.ReasonNone
+		}
+		return gone(tx, ag, reason)
+	})
+	if err != nil {
+		return err
+	}
+	h.Logger.Warn("agent is gone", "agent", agentID, "last_seen", last)
+	if ended != "" {
+		return h.Log.Close(ctx, ended)
+	}
+	return nil
+}

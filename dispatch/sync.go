@@ -1,0 +1,255 @@
+package dispatch
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Sync answers one sync of the agent with an access token. wait is how long the agent allows to be held in any state
+// (Prefer: wait=N), 0 for official agents, which may be held only while they wait. ctx ends when the agent hangs up.
+func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration) (agentapi.SyncResponse, error) {
+	p, err := h.find(ctx, hash)
+	if err != nil {
+		return agentapi.SyncResponse{}, err
+	}
+	if err := h.refresh(ctx, p); err != nil {
+		return agentapi.SyncResponse{}, err
+	}
+	now := h.Now()
+	// A request that makes no sense leaves the agent untouched.
+	if _, err := Decide(p.view(now, req.State, h.Timing), req, now); err != nil {
+		return agentapi.SyncResponse{}, err
+	}
+	p.beat(now, req.State, wait == 0)
+	if err := h.interrupted(ctx, p, req.InterruptedAt); err != nil {
+		return agentapi.SyncResponse{}, err
+	}
+	deadline := now.Add(h.holdFor(req.State, wait))
+	for tries := 0; ; tries++ {
+		if err := h.refresh(ctx, p); err != nil {
+			return agentapi.SyncResponse{}, err
+		}
+		now = h.Now()
+		view := p.view(now, req.State, h.Timing)
+		v, err := Decide(view, req, now)
+		if err != nil {
+			return agentapi.SyncResponse{}, err
+		}
+		if v.Deed == DeedHold || v.Deed == DeedHoldBusy {
+			again, err := h.hold(ctx, p, view, v.Deed, deadline)
+			if err != nil || !again {
+				return h.answer(v, wait), err
+			}
+			continue
+		}
+		err = h.do(ctx, p, view, v, req)
+		// Somebody was faster: what was decided is no longer true, so look again.
+		if signalbox.ErrorCode(err) == signalbox.CodeConflict && tries < 5 {
+			p.outdate()
+			continue
+		}
+		if err != nil {
+			return agentapi.SyncResponse{}, err
+		}
+		return h.answer(v, wait), nil
+	}
+}
+
+// holdFor returns how long a sync may be held.
+func (h *Hub) holdFor(state agentapi.AgentState, wait time.Duration) time.Duration {
+	select {
+	case <-h.closing:
+		return 0
+	default:
+	}
+	if wait > 0 {
+		return min(wait, h.Timing.HoldLimit)
+	}
+	if state != agentapi.StateWaitingForJobs {
+		return 0
+	}
+	jitter := 0.8 + 0.4*rand.Float64()
+	return time.Duration(float64(h.Timing.Hold) * jitter)
+}
+
+// hold waits for work or for a change of the agent. It returns false when the time is up.
+func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadline time.Time) (again bool, err error) {
+	left := deadline.Sub(h.Now())
+	if left <= 0 {
+		return false, nil
+	}
+	var w *waiter
+	var got <-chan *offer
+	ag := view.Agent
+	switch {
+	case deed == DeedHold:
+		if ag.IdleTimeout > 0 {
+			left = min(left, ag.IdleTimeout-view.Idle+time.Millisecond)
+		}
+		w = &waiter{agentType: ag.AgentType, agentID: ag.ID, result: make(chan *offer, 1)}
+		got = w.result
+		h.enter(w)
+	case !ag.InterruptedAt.IsZero():
+		left = min(left, ag.InterruptedAt.Add(ag.GracePeriod).Sub(h.Now())+time.Millisecond)
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	var o *offer
+	select {
+	case o = <-got:
+		if o == nil {
+			p.outdate()
+			return false, nil
+		}
+	case <-p.changed:
+		p.outdate()
+		again = true
+	case <-timer.C:
+		// The end of an idle timeout or grace period is another decision, not the end of the hold.
+		again = h.Now().Before(deadline)
+	case <-h.closing:
+	case <-ctx.Done():
+	}
+	if w != nil && o == nil {
+		o = h.leave(w)
+	}
+	if o != nil {
+		p.outdate()
+		again = true
+	}
+	if ctx.Err() == nil {
+		return again, nil
+	}
+	// The agent has hung up: an offer would never reach it.
+	if o != nil {
+		if err := h.withdraw(context.WithoutCancel(ctx), o.attempt.ID, "the agent hung up before the answer"); err != nil {
+			return false, err
+		}
+	}
+	return false, ctx.Err()
+}
+
+// do carries out the deed of a verdict.
+func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req agentapi.SyncRequest) error {
+	ag, at := view.Agent, view.Attempt
+	actor := "agent:" + ag.Name
+	var err error
+	switch v.Deed {
+	case DeedWithdraw:
+		err = h.withdraw(ctx, at.ID, "the agent is leaving")
+	case DeedRetire:
+		err = h.Store.Write(ctx, func(tx *store.Tx) error {
+			row := *ag
+			row.DrainAt = tx.Now
+			return tx.UpdateAgent(&row, "", Actor, "idle", "no job for "+ag.IdleTimeout.String())
+		})
+	case DeedForgotten:
+		h.Logger.Warn("an agent came back and knows nothing of its job", "agent", ag.Name, "job", at.JobID)
+		err = h.Finish(ctx, at.ID, signalbox.JobFailed, v.Reason, "agent "+ag.Name+" was restarted while it ran this job", Actor)
+	case DeedFetched:
+		err = h.Store.Write(ctx, func(tx *store.Tx) error {
+			if _, _, err := engine.Fetched(tx, at.ID, actor); err != nil {
+				return err
+			}
+			return engine.Running(tx, at.ID, actor)
+		})
+	case DeedRunning:
+		err = h.Store.Write(ctx, func(tx *store.Tx) error { return engine.Running(tx, at.ID, actor) })
+	case DeedFinish:
+		err = h.Finish(ctx, at.ID, v.Result, v.Reason, "", actor)
+	case DeedIgnore:
+		err = h.evidence(ctx, ag, req, v.Result)
+	default:
+		return nil
+	}
+	p.outdate()
+	return err
+}
+
+// Finish ends an attempt and its log.
+func (h *Hub) Finish(ctx context.Context, attemptID string, result signalbox.JobResult, reason signalbox.Reason, detail, actor string) error {
+	if err := h.Store.Write(ctx, func(tx *store.Tx) error {
+		return h.Engine.Finish(tx, attemptID, result, reason, detail, actor)
+	}); err != nil {
+		return err
+	}
+	// The log decides nothing: should this fail, the next start of the server closes it.
+	if err := h.Log.Close(ctx, attemptID); err != nil {
+		h.Logger.Error("could not close a log", "attempt", attemptID, "error", err)
+	}
+	return nil
+}
+
+func (h *Hub) withdraw(ctx context.Context, attemptID, why string) error {
+	return h.Store.Write(ctx, func(tx *store.Tx) error { return engine.Withdraw(tx, attemptID, why, Actor) })
+}
+
+// evidence keeps a report that concerns no open attempt of this agent. A repeat of the report that ended the attempt
+// is no news and changes nothing.
+func (h *Hub) evidence(ctx context.Context, ag *signalbox.Agent, req agentapi.SyncRequest, result signalbox.JobResult) error {
+	if !signalbox.IsID(req.JobID) {
+		return nil
+	}
+	return h.Store.Write(ctx, func(tx *store.Tx) error {
+		a, err := tx.LatestAttemptOn(req.JobID, ag.ID)
+		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+			return tx.Record("agent", ag.ID, "agent:"+ag.Name, "report about a job it never had", req.JobID+" "+string(result))
+		}
+		if err != nil {
+			return err
+		}
+		return h.Engine.Finish(tx, a.ID, result, "", "", "agent:"+ag.Name)
+	})
+}
+
+// interrupted stores the moment an agent was asked to go, once.
+func (h *Hub) interrupted(ctx context.Context, p *presence, at int64) error {
+	known, _ := p.rows()
+	if at <= 0 || !known.InterruptedAt.IsZero() {
+		return nil
+	}
+	err := h.Store.Write(ctx, func(tx *store.Tx) error {
+		ag, err := tx.LockAgent(known.ID)
+		if err != nil || !ag.InterruptedAt.IsZero() {
+			return err
+		}
+		// The agent's clock may be anywhere; the grace period counts from when we heard.
+		ag.InterruptedAt = tx.Now
+		return tx.UpdateAgent(ag, ag.AttemptID, "agent:"+ag.Name, "interrupted", "")
+	})
+	p.outdate()
+	return err
+}
+
+// answer turns a verdict into the wire's words and says when to sync again.
+func (h *Hub) answer(v Verdict, wait time.Duration) agentapi.SyncResponse {
+	r := agentapi.SyncResponse{Action: v.Action, JobID: v.JobID, ShutdownReason: v.Shutdown}
+	r.NextSyncAfter = int(h.next(v, wait).Milliseconds())
+	return r
+}
+
+func (h *Hub) next(v Verdict, wait time.Duration) time.Duration {
+	select {
+	case <-h.closing:
+		// Everybody was released at the same moment; do not let them all come back at the same moment.
+		return time.Second + rand.N(2*time.Second)
+	default:
+	}
+	switch v.Deed {
+	case DeedHold, DeedFinish, DeedIgnore:
+		return time.Millisecond
+	case DeedHoldBusy, DeedRunning, DeedFetched:
+		if wait > 0 {
+			return time.Millisecond
+		}
+		// Their syncs may not be held; keep all of them together near 600 a second.
+		return max(h.Timing.RunningNext, time.Duration(h.running.Load())*time.Second/600)
+	}
+	return h.Timing.RunningNext
+}

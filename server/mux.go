@@ -1,0 +1,241 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// mux turns route lists into one handler: it finds out who asks, checks access, and renders what handlers return.
+type mux struct {
+	store   *store.Store
+	log     *slog.Logger
+	cookie  func(*http.Request) string // the session cookie's value, "" without one
+	page    func(w http.ResponseWriter, r *http.Request, status int, err error, requestID string)
+	handler http.Handler
+}
+
+func newMux(st *store.Store, log *slog.Logger, cookie func(*http.Request) string, page func(http.ResponseWriter, *http.Request, int, error, string), routes []route.Route) (*mux, error) {
+	m := &mux{store: st, log: log, cookie: cookie, page: page}
+	sm := http.NewServeMux()
+	for _, rt := range routes {
+		if !rt.Access.Decided() {
+			return nil, fmt.Errorf("route %q has no access decision", rt.Pattern)
+		}
+		sm.Handle(rt.Pattern, m.serve(rt))
+	}
+	m.handler = m.headers(http.NewCrossOriginProtection().Handler(m.unmatched(sm)))
+	return m, nil
+}
+
+func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
+
+type requestIDKey struct{}
+
+func (m *mux) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		id := signalbox.NewID()
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestIDKey{}, id)))
+	})
+}
+
+// unmatched answers unknown paths in the style of the place they are in. Nothing is ever redirected to a tidier path:
+// agents would turn the POST into a GET.
+func (m *mux) unmatched(sm *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, pattern := sm.Handler(r)
+		if pattern != "" {
+			sm.ServeHTTP(w, r)
+			return
+		}
+		rec := &statusOnly{header: http.Header{}}
+		h.ServeHTTP(rec, r)
+		style := route.Page
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			style = route.JSON
+		}
+		err := signalbox.Errorf(signalbox.CodeNotFound, "there is nothing at %.200s", r.URL.Path)
+		if rec.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", rec.header.Get("Allow"))
+			m.render(w, r, style, rec.status, signalbox.Errorf(signalbox.CodeInvalid, "%s is not possible here; use %s", r.Method, rec.header.Get("Allow")))
+			return
+		}
+		m.render(w, r, style, http.StatusNotFound, err)
+	})
+}
+
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (s *statusOnly) Header() http.Header { return s.header }
+func (s *statusOnly) WriteHeader(c int)   { s.status = c }
+func (s *statusOnly) Write(b []byte) (int, error) {
+	return len(b), nil
+}
+
+func (m *mux) serve(rt route.Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := m.admit(rt, &r)
+		if err == nil {
+			err = m.guard(rt, w, r)
+		}
+		if err == nil {
+			return
+		}
+		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+			return // nobody is there to read an answer
+		}
+		status := statusOf(err)
+		if status >= 500 {
+			m.log.Error("request failed", "request_id", requestID(r), "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		m.render(w, r, rt.Style, status, err)
+	})
+}
+
+func (m *mux) guard(rt route.Route, w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return rt.Handler(w, r)
+}
+
+// admit finds out who asks and whether they may.
+func (m *mux) admit(rt route.Route, r **http.Request) error {
+	need := rt.Access.Permission()
+	if rt.Access == route.OwnToken {
+		return nil
+	}
+	actor, err := m.actor(*r, rt.Style)
+	if err != nil {
+		return err
+	}
+	*r = (*r).WithContext(route.WithActor((*r).Context(), actor))
+	if rt.Access == route.Public {
+		return nil
+	}
+	if actor.User == nil {
+		return signalbox.Errorf(signalbox.CodeUnauthorized, "Unauthorized: send \"Authorization: Token <API token>\"")
+	}
+	if !auth.Can(actor.User.Role, auth.Permission(need)) {
+		return signalbox.Errorf(signalbox.CodeForbidden, "this needs the permission %s, which the role %s does not have", need, actor.User.Role)
+	}
+	return nil
+}
+
+// actor reads the API token, or for pages the session cookie. Cookies are not accepted under /api, so that no other
+// site's form can act through a browser.
+func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
+	var hash string
+	byToken := func(tx *store.Tx) (*signalbox.User, error) {
+		u, _, err := tx.UserByToken(hash)
+		return u, err
+	}
+	find := byToken
+	if style == route.Page {
+		c := m.cookie(r)
+		if c == "" {
+			return route.Actor{}, nil
+		}
+		hash = auth.HashToken(c)
+		find = func(tx *store.Tx) (*signalbox.User, error) { return tx.UserBySession(hash) }
+	} else {
+		scheme, t, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+		if !ok || scheme != "Token" && scheme != "Bearer" || t == "" {
+			return route.Actor{}, nil
+		}
+		hash = auth.HashToken(t)
+	}
+	var u *signalbox.User
+	err := m.store.Read(r.Context(), func(tx *store.Tx) (err error) {
+		u, err = find(tx)
+		return err
+	})
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return route.Actor{}, nil
+	}
+	return route.Actor{User: u}, err
+}
+
+// statusOf is the one table from codes to HTTP.
+func statusOf(err error) int {
+	switch signalbox.ErrorCode(err) {
+	case signalbox.CodeInvalid:
+		return http.StatusBadRequest
+	case signalbox.CodeUnauthorized:
+		return http.StatusUnauthorized
+	case signalbox.CodeForbidden:
+		return http.StatusForbidden
+	case signalbox.CodeNotFound:
+		return http.StatusNotFound
+	case signalbox.CodeConflict:
+		return http.StatusConflict
+	case signalbox.CodeUnavailable:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// grpcCode is the number that clients of the gateway style know for a status.
+var grpcCode = map[int]int{400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 409: 6, 503: 14, 500: 13}
+
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey{}).(string)
+	return id
+}
+
+func (m *mux) render(w http.ResponseWriter, r *http.Request, style route.Style, status int, err error) {
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
+	switch style {
+	case route.JSON:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		b, _ := json.Marshal(map[string]any{
+			"code": grpcCode[status], "message": signalbox.ErrorMessage(err), "details": []any{}, "request_id": requestID(r),
+		})
+		_, _ = w.Write(b)
+	case route.Agent:
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(signalbox.ErrorMessage(err) + "\n"))
+	case route.Page:
+		if status == http.StatusUnauthorized && r.Method == http.MethodGet {
+			http.Redirect(w, r, "/login?return="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+			return
+		}
+		if m.page != nil {
+			m.page(w, r, status, err, requestID(r))
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprintf(w, "<!doctype html><title>%d</title><h1>%d</h1><p>%s</p>", status, status, template.HTMLEscapeString(signalbox.ErrorMessage(err)))
+	}
+}

@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/web"
+)
+
+// pages adds the web pages and makes the handler of everything.
+func (s *Server) pages() error {
+	w, err := web.New(web.Options{
+		Store: s.store, Stopper: s, Logs: s.logs, Now: s.o.Now,
+		Secure: func(r *http.Request) bool { return strings.HasPrefix(s.publicURL(r), "https://") },
+	})
+	if err != nil {
+		return err
+	}
+	s.routes = append(s.routes, w.Routes()...)
+	m, err := newMux(s.store, s.o.Logger, w.SessionCookie, w.ErrorPage, s.routes)
+	if err != nil {
+		return err
+	}
+	s.handler = m
+	return nil
+}
+
+// StopPipeline stops a pipeline for somebody.
+func (s *Server) StopPipeline(ctx context.Context, id, actor string) error {
+	return s.store.Write(ctx, func(tx *store.Tx) error { return s.engine.StopPipeline(tx, id, actor, signalbox.ReasonUser) })
+}
+
+// StopJob stops a job for somebody.
+func (s *Server) StopJob(ctx context.Context, id, actor string) error {
+	return s.store.Write(ctx, func(tx *store.Tx) error { return s.engine.StopJob(tx, id, actor, signalbox.ReasonUser) })
+}

@@ -1,0 +1,334 @@
+// Package server puts the control plane together: it opens the store, the keys and the certificate, turns the route
+// lists of the pages, the public API and the agent protocol into one handler, and starts and stops what runs in the
+// background. It decides nothing about pipelines or agents. A start after a crash is the same as any other start.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/cert"
+	"github.com/signalbox-ci/signalbox/dispatch"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/trigger"
+)
+
+// Options of a server. Dir is required.
+type Options struct {
+	Dir            string         // data folder: database, keys, certificate, mirrors
+	DatabaseURL    string         // postgres://... instead of SQLite in Dir
+	Listen         string         // host:port; port 0 takes any free one
+	PublicURL      string         // scheme://host[:port] that agents and people use; default: as they asked
+	Insecure       bool           // plain HTTP, behind a proxy that speaks TLS
+	TrustedProxies []netip.Prefix // who may say X-Forwarded-Proto and -Host
+	HookCommand    []string       // what a repository's hook runs to tell us; "DIR" and the project id are appended
+	Timing         dispatch.Timing
+	LogQuota       int64
+	Out            io.Writer    // what a person sees at start; default: discard
+	Logger         *slog.Logger // default: discard
+	Now            func() time.Time
+}
+
+// Server is an open control plane.
+type Server struct {
+	o        Options
+	store    *store.Store
+	keys     *auth.Keyring
+	engine   *engine.Engine
+	logs     *joblog.Log
+	hub      *dispatch.Hub
+	trigger  *trigger.Trigger
+	certs    *cert.Manager
+	listener net.Listener
+	handler  http.Handler
+	routes   []route.Route
+	url      string
+	password string
+	org      string
+}
+
+// New opens everything a server needs and binds its address, but answers nothing before Run.
+func New(ctx context.Context, o Options) (s *Server, err error) {
+	if o.Dir == "" {
+		return nil, errors.New("server: a data folder is needed")
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	s = &Server{o: o}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if s.listener, err = net.Listen("tcp", o.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", o.Listen, err)
+	}
+	if err := s.secure(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.wire()
+}
+
+func (s *Server) open(ctx context.Context) error {
+	so := store.Options{Dir: s.o.Dir, Now: s.o.Now, Logger: s.o.Logger}
+	if s.o.DatabaseURL != "" {
+		so.Dir, so.URL = "", s.o.DatabaseURL
+	}
+	var err error
+	if s.store, err = store.Open(ctx, so); err != nil {
+		return err
+	}
+	if s.keys, err = auth.OpenKeyring(s.o.Dir); err != nil {
+		return err
+	}
+	if s.password, err = firstAdmin(ctx, s.store); err != nil {
+		return fmt.Errorf("create the administrator: %w", err)
+	}
+	if err := localToken(ctx, s.store, s.o.Dir); err != nil {
+		return fmt.Errorf("write the token of the local command line: %w", err)
+	}
+	if s.org, err = organizationID(ctx, s.store); err != nil {
+		return err
+	}
+	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
+	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota})
+	s.hub, err = dispatch.New(dispatch.Options{
+		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, OrganizationID: s.org, PublicURL: s.publicURL,
+		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,
+	})
+	return err
+}
+
+// URL is where the server answers, as far as it knows itself.
+func (s *Server) URL() string { return s.url }
+
+// Store is the server's store, for tests and benchmarks that look inside.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Hub is the server's dispatcher, for tests and benchmarks.
+func (s *Server) Hub() *dispatch.Hub { return s.hub }
+
+// Routes is everything the server answers.
+func (s *Server) Routes() []route.Route { return s.routes }
+
+// Password is the first administrator's password when this start created one, "" otherwise.
+func (s *Server) Password() string { return s.password }
+
+// CAFile is the certificate of the local CA, "" when the server does not use one.
+func (s *Server) CAFile() string {
+	if s.certs == nil {
+		return ""
+	}
+	return filepath.Join(s.o.Dir, "ca.crt")
+}
+
+// publicURL returns how whoever sent r can reach us.
+func (s *Server) publicURL(r *http.Request) string {
+	if s.o.PublicURL != "" {
+		return strings.TrimRight(s.o.PublicURL, "/")
+	}
+	scheme, host := "http", r.Host
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	if s.trusted(r.RemoteAddr) {
+		if p := r.Header.Get("X-Forwarded-Proto"); p == "http" || p == "https" {
+			scheme = p
+		}
+		if h := r.Header.Get("X-Forwarded-Host"); h != "" && !strings.ContainsAny(h, "/\\ ,") {
+			host = h
+		}
+	}
+	return scheme + "://" + host
+}
+
+func (s *Server) trusted(remote string) bool {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return false
+	}
+	for _, p := range s.o.TrustedProxies {
+		if p.Contains(ap.Addr().Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// secure finds the URL and, unless told not to, the certificate.
+func (s *Server) secure(ctx context.Context) error {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		if host, err = os.Hostname(); err != nil || host == "" {
+			host = "localhost"
+		}
+	}
+	scheme := "https"
+	if s.o.Insecure {
+		scheme = "http"
+	}
+	s.url = scheme + "://" + net.JoinHostPort(host, port)
+	hosts := []string{host}
+	if s.o.PublicURL != "" {
+		u, err := url.Parse(s.o.PublicURL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return fmt.Errorf("the public URL %q must look like https://ci.example.com", s.o.PublicURL)
+		}
+		s.url = strings.TrimRight(s.o.PublicURL, "/")
+		hosts = append(hosts, u.Hostname())
+	}
+	if s.o.Insecure {
+		return nil
+	}
+	s.certs, err = cert.Ensure(ctx, cert.Options{Dir: s.o.Dir, Keys: s.keys, Blobs: s.store, Hosts: hosts, Now: s.o.Now})
+	if err != nil {
+		return fmt.Errorf("prepare the certificate: %w", err)
+	}
+	s.listener = tls.NewListener(s.listener, s.certs.TLSConfig())
+	return nil
+}
+
+// Run answers until ctx ends, then releases held requests, lets the others end and stops.
+func (s *Server) Run(ctx context.Context) error {
+	if err := s.engine.Resume(ctx); err != nil {
+		return err
+	}
+	if err := s.announce(); err != nil {
+		return err
+	}
+	defer os.Remove(filepath.Join(s.o.Dir, InfoFile))
+
+	// Background work and open streams outlive ctx until held requests have been released.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	hs := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		BaseContext: func(net.Listener) context.Context { return work },
+		ErrorLog:    slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
+	}
+	g, gctx := errgroup.WithContext(work)
+	g.Go(func() error { return s.store.Run(gctx) })
+	g.Go(func() error { return s.hub.Run(gctx) })
+	g.Go(func() error {
+		if err := s.trigger.CatchUp(gctx); err != nil && gctx.Err() == nil {
+			s.o.Logger.Error("could not look for missed pushes", "error", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		if err := hs.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-gctx.Done():
+		}
+		s.hub.Release()
+		// Answers that are due get a moment; streams have no end of their own.
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 700*time.Millisecond)
+		defer cancel()
+		if hs.Shutdown(end) == nil {
+			stop()
+			return nil
+		}
+		stop()
+		end, cancel = context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		if err := hs.Shutdown(end); err != nil {
+			return errors.Join(err, hs.Close())
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// announce tells people and the command line on this host where the server is.
+func (s *Server) announce() error {
+	b, err := json.Marshal(map[string]string{"url": s.localURL(), "ca_file": s.CAFile()})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(s.o.Dir, InfoFile), string(b)+"\n"); err != nil {
+		return fmt.Errorf("write %s: %w", InfoFile, err)
+	}
+	fmt.Fprintf(s.o.Out, "Signalbox answers at %s\n", s.url)
+	if s.certs != nil {
+		fmt.Fprintf(s.o.Out, "Its certificate comes from its own CA. To trust it:\n  %s\n", s.certs.TrustHint())
+	}
+	if s.password != "" {
+		fmt.Fprintf(s.o.Out, "Sign in as %q with the password %s (shown only now).\n", adminName, s.password)
+	}
+	return nil
+}
+
+// localURL reaches the server from its own host, whatever its public name is.
+func (s *Server) localURL() string {
+	scheme := "https"
+	if s.certs == nil {
+		scheme = "http"
+	}
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if err != nil {
+		return s.url
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// Close closes what New opened. Run must have returned.
+func (s *Server) Close() error {
+	var errs []error
+	if s.listener != nil {
+		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}

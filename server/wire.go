@@ -1,0 +1,46 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"path/filepath"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/api"
+	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/trigger"
+)
+
+// hookPurpose separates the tokens of repository hooks from everything else the key ring signs.
+const hookPurpose = "git-hook"
+
+// wire builds the faces over the parts and their one handler.
+func (s *Server) wire() error {
+	var err error
+	s.trigger, err = trigger.New(trigger.Options{Store: s.store, Engine: s.engine, MirrorDir: filepath.Join(s.o.Dir, "mirrors"), Logger: s.o.Logger})
+	if err != nil {
+		return err
+	}
+	public, err := api.New(api.Options{
+		Store: s.store, Engine: s.engine, Trigger: s.trigger, Log: s.logs, OrganizationID: s.org,
+		InstallHook: s.installHook, CheckHook: s.checkHook,
+	})
+	if err != nil {
+		return err
+	}
+	s.routes = append(s.hub.Routes(), public.Routes()...)
+	return s.pages()
+}
+
+// installHook makes a repository of this machine call us after a push, with a token that can do nothing else.
+func (s *Server) installHook(ctx context.Context, p *signalbox.Project) error {
+	if len(s.o.HookCommand) == 0 {
+		return nil
+	}
+	command := append([]string{}, s.o.HookCommand...)
+	return forge.InstallHook(ctx, p.GitDir, append(command, "--project", p.ID, "--token", s.keys.Sign(hookPurpose, p.ID)))
+}
+
+func (s *Server) checkHook(projectID, token string) bool {
+	return subtle.ConstantTimeCompare([]byte(s.keys.Sign(hookPurpose, projectID)), []byte(token)) == 1
+}
