@@ -1,0 +1,97 @@
+// Package api is the public HTTP API: the paths and shapes that the official command line and scripts know, and what
+// our own command line needs beside them. It reads the store, asks the engine and the trigger to act, and writes JSON;
+// it decides nothing itself. Errors are returned and rendered by the server in one form everywhere.
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/trigger"
+)
+
+// Options for New. Store, Engine, Trigger and Log are required.
+type Options struct {
+	Store          *store.Store
+	Engine         *engine.Engine
+	Trigger        *trigger.Trigger
+	Log            *joblog.Log
+	OrganizationID string
+	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
+	InstallHook func(ctx context.Context, p *signalbox.Project) error
+	// CheckHook tells whether a token is the one that a project's hook was given.
+	CheckHook func(projectID, token string) bool
+	// PublicURL returns how whoever sent a request reaches the server; the default is what the request itself says.
+	PublicURL func(*http.Request) string
+}
+
+// API answers the routes.
+type API struct{ Options }
+
+// New returns an API.
+func New(o Options) (*API, error) {
+	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Log == nil {
+		return nil, errors.New("api: a store, an engine, a trigger and a log are needed")
+	}
+	if o.PublicURL == nil {
+		o.PublicURL = requestURL
+	}
+	return &API{o}, nil
+}
+
+// Routes returns everything that the API answers.
+func (a *API) Routes() []route.Route {
+	r := func(pattern string, p auth.Permission, h route.Handler) route.Route {
+		return route.Route{Pattern: pattern, Access: route.Needs(string(p)), Style: route.JSON, Handler: h}
+	}
+	const v = "/api/v1alpha"
+	return []route.Route{
+		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
+		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
+		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),
+		r("DELETE "+v+"/projects/{project}", auth.ProjectManage, a.deleteProject),
+		r("GET "+v+"/plumber-workflows", auth.WorkflowView, a.listWorkflows),
+		r("POST "+v+"/plumber-workflows", auth.WorkflowRun, a.startWorkflow),
+		r("GET "+v+"/plumber-workflows/{workflow}", auth.WorkflowView, a.showWorkflow),
+		r("POST "+v+"/plumber-workflows/{workflow}/terminate", auth.WorkflowStop, a.stopWorkflow),
+		r("GET "+v+"/pipelines", auth.WorkflowView, a.listPipelines),
+		r("GET "+v+"/pipelines/{pipeline}", auth.WorkflowView, a.showPipeline),
+		r("PATCH "+v+"/pipelines/{pipeline}", auth.WorkflowStop, a.stopPipeline),
+		r("GET "+v+"/pipelines/{pipeline}/describe_topology", auth.WorkflowView, a.showTopology),
+		r("POST "+v+"/yaml", auth.WorkflowView, a.validateYAML),
+		r("GET "+v+"/jobs", auth.JobView, a.listJobs),
+		r("GET "+v+"/jobs/{job}", auth.JobView, a.showJob),
+		r("POST "+v+"/jobs/{job}/stop", auth.JobStop, a.stopJob),
+		r("GET "+v+"/jobs/{job}/attempts", auth.JobView, a.listAttempts),
+		r("GET "+v+"/jobs/{job}/events", auth.JobView, a.listEvents),
+		r("GET "+v+"/logs/{job}", auth.LogView, a.showLog),
+		r("GET "+v+"/self_hosted_agent_types", auth.AgentView, a.listAgentTypes),
+		r("POST "+v+"/self_hosted_agent_types", auth.AgentTypeManage, a.createAgentType),
+		r("GET "+v+"/self_hosted_agent_types/{type}", auth.AgentView, a.showAgentType),
+		r("DELETE "+v+"/self_hosted_agent_types/{type}", auth.AgentTypeManage, a.deleteAgentType),
+		r("POST "+v+"/self_hosted_agent_types/{type}/reset_token", auth.AgentTypeManage, a.resetToken),
+		r("PATCH "+v+"/self_hosted_agent_types/{type}", auth.AgentTypeManage, a.updateAgentType),
+		r("GET "+v+"/agents", auth.AgentView, a.listAgents),
+		r("GET "+v+"/agents/{agent...}", auth.AgentView, a.showAgent),
+		// Everybody manages their own tokens; viewing projects is what everybody may.
+		r("GET "+v+"/tokens", auth.ProjectView, a.listTokens),
+		r("POST "+v+"/tokens", auth.ProjectView, a.createToken),
+		r("DELETE "+v+"/tokens/{token}", auth.ProjectView, a.revokeToken),
+		{Pattern: "POST /api/v1/hooks/git/{project}", Access: route.OwnToken, Style: route.JSON, Handler: a.hook},
+		{Pattern: "GET /healthz", Access: route.Public, Style: route.JSON, Handler: health},
+	}
+}
+
+func health(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err := io.WriteString(w, "OK")
+	return err
+}

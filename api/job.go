@@ -1,0 +1,228 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func jobState(s signalbox.JobState) string {
+	switch s {
+	case signalbox.JobRunning:
+		return "RUNNING"
+	case signalbox.JobFinished:
+		return "FINISHED"
+	}
+	return "QUEUED"
+}
+
+func jobResult(r signalbox.JobResult) string {
+	switch r {
+	case signalbox.JobPassed:
+		return "PASSED"
+	case signalbox.JobFailed:
+		return "FAILED"
+	case signalbox.JobStopped:
+		return "STOPPED"
+	}
+	return "NONE"
+}
+
+func job(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
+	vars := []map[string]string{}
+	for _, e := range j.Spec.EnvVars {
+		vars = append(vars, map[string]string{"name": e.Name, "value": e.Value})
+	}
+	status := map[string]any{"state": jobState(j.State), "result": jobResult(j.Result), "agent": nil, "reason": string(j.Reason), "failure_reason": j.FailureReason}
+	if j.AttemptID != "" && !j.StartedAt.IsZero() {
+		at, err := tx.Attempt(j.AttemptID)
+		if err != nil {
+			return nil, err
+		}
+		status["agent"] = map[string]any{"ip": "", "name": at.AgentName, "ports": []any{}}
+	}
+	updated := j.CreatedAt
+	if !j.StartedAt.IsZero() {
+		updated = j.StartedAt
+	}
+	if !j.FinishedAt.IsZero() {
+		updated = j.FinishedAt
+	}
+	return map[string]any{
+		"metadata": map[string]any{
+			"id": j.ID, "name": j.Name, "create_time": unixText(j.CreatedAt), "update_time": unixText(updated),
+			"start_time": unixText(j.StartedAt), "finish_time": unixText(j.FinishedAt),
+		},
+		"spec": map[string]any{
+			"project_id": j.ProjectID, "agent": map[string]any{
+				"machine": map[string]any{"type": j.Spec.MachineType, "os_image": j.Spec.OSImage}, "containers": []any{}, "image_pull_secrets": []any{},
+			},
+			"secrets": []any{}, "env_vars": vars, "files": []any{}, "commands": list(j.Spec.Commands), "epilogue_commands": []any{},
+			"epilogue_always_commands": list(j.Spec.EpilogueAlways), "epilogue_on_pass_commands": list(j.Spec.EpilogueOnPass),
+			"epilogue_on_fail_commands": list(j.Spec.EpilogueOnFail),
+		},
+		"status": status, "pipeline_id": j.PipelineID, "workflow_id": j.WorkflowID,
+	}, nil
+}
+
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// maxJobs is the page size of the job list.
+const maxJobs = 30
+
+func (a *API) listJobs(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	f := store.JobFilter{Limit: maxJobs}
+	for _, s := range q["states"] {
+		switch s {
+		case "PENDING", "QUEUED":
+			f.States = append(f.States, signalbox.JobQueued, signalbox.JobOffered)
+		case "RUNNING":
+			f.States = append(f.States, signalbox.JobRunning)
+		case "FINISHED":
+			f.States = append(f.States, signalbox.JobFinished)
+		default:
+			return signalbox.Errorf(signalbox.CodeInvalid, "unknown job state %.40q: use PENDING, QUEUED, RUNNING or FINISHED", s)
+		}
+	}
+	n, _ := strconv.Atoi(q.Get("page_size"))
+	switch {
+	case n > maxJobs:
+		return signalbox.Errorf(signalbox.CodeInvalid, "Page size can't exceed %d", maxJobs)
+	case n > 0:
+		f.Limit = n
+	case official(r):
+		f.Limit = maxPage // it never asks for a second page
+	}
+	if t := q.Get("page_token"); t != "" {
+		n, err := strconv.Atoi(t)
+		if err != nil || n < 0 {
+			return signalbox.Errorf(signalbox.CodeInvalid, "page_token is not one that this server gave")
+		}
+		f.Offset = n
+	}
+	out := []map[string]any{}
+	if err := a.read(r, func(tx *store.Tx) error {
+		all, err := tx.Jobs(f)
+		if err != nil {
+			return err
+		}
+		for _, j := range all {
+			b, err := job(tx, j)
+			if err != nil {
+				return err
+			}
+			out = append(out, b)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	next := ""
+	if len(out) == f.Limit {
+		next = strconv.Itoa(f.Offset + f.Limit)
+	}
+	return write(w, map[string]any{"jobs": out, "next_page_token": next})
+}
+
+func (a *API) showJob(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("job")
+	if !signalbox.IsID(id) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "Job id %.60s is invalid", id)
+	}
+	var out map[string]any
+	if err := a.read(r, func(tx *store.Tx) error {
+		j, err := tx.Job(id)
+		if err != nil {
+			return err
+		}
+		if out, err = job(tx, j); err != nil {
+			return err
+		}
+		return a.addGitVars(tx, j, out)
+	}); err != nil {
+		return err
+	}
+	return write(w, out)
+}
+
+// addGitVars shows what the job was told about its commit before its own variables.
+func (a *API) addGitVars(tx *store.Tx, j *signalbox.Job, out map[string]any) error {
+	c := engine.JobContext{OrganizationID: a.OrganizationID, Job: j}
+	var err error
+	if c.Project, err = tx.Project(j.ProjectID); err != nil {
+		return err
+	}
+	if c.Workflow, err = tx.Workflow(j.WorkflowID); err != nil {
+		return err
+	}
+	if c.Pipeline, err = tx.Pipeline(j.PipelineID); err != nil {
+		return err
+	}
+	if c.Block, err = tx.Block(j.BlockID); err != nil {
+		return err
+	}
+	all := engine.JobEnv(c)
+	vars := []map[string]string{}
+	for _, v := range all[:len(all)-len(j.Spec.EnvVars)] {
+		if strings.HasPrefix(v.Name, "SEMAPHORE_GIT_") {
+			vars = append(vars, map[string]string{"name": v.Name, "value": v.Value})
+		}
+	}
+	spec := out["spec"].(map[string]any)
+	spec["env_vars"] = append(vars, spec["env_vars"].([]map[string]string)...)
+	return nil
+}
+
+func (a *API) stopJob(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
+		return a.Engine.StopJob(tx, r.PathValue("job"), actor(r), signalbox.ReasonUser)
+	}); err != nil {
+		return err
+	}
+	return write(w, struct{}{})
+}
+
+func (a *API) listAttempts(w http.ResponseWriter, r *http.Request) error {
+	out := []map[string]any{}
+	if err := a.read(r, func(tx *store.Tx) error {
+		if _, err := tx.Job(r.PathValue("job")); err != nil {
+			return err
+		}
+		all, err := tx.Attempts(r.PathValue("job"))
+		for _, t := range all {
+			out = append(out, map[string]any{
+				"id": t.ID, "n": t.N, "agent": t.AgentName, "state": string(t.State), "result": string(t.Result), "reason": string(t.Reason),
+				"late_result": string(t.LateResult), "offered_at": unixText(t.OfferedAt), "fetched_at": unixText(t.FetchedAt), "ended_at": unixText(t.EndedAt),
+			})
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	return write(w, map[string]any{"attempts": out})
+}
+
+func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
+	out := []*signalbox.Event{}
+	if err := a.read(r, func(tx *store.Tx) error {
+		if _, err := tx.Job(r.PathValue("job")); err != nil {
+			return err
+		}
+		all, err := tx.Events("job", r.PathValue("job"))
+		out = append(out, all...)
+		return err
+	}); err != nil {
+		return err
+	}
+	return write(w, map[string]any{"events": out})
+}

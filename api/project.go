@@ -1,0 +1,206 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+type projectBody struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		ID          string `json:"id"`
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		OrgID       string `json:"org_id"`
+		OwnerID     string `json:"owner_id"`
+	} `json:"metadata"`
+	Spec projectSpec `json:"spec"`
+}
+
+type projectSpec struct {
+	Visibility        string         `json:"visibility"`
+	Repository        repositoryBody `json:"repository"`
+	Schedulers        []any          `json:"schedulers"`
+	Tasks             []any          `json:"tasks"`
+	CustomPermissions bool           `json:"custom_permissions"`
+	DebugPermissions  []string       `json:"debug_permissions"`
+	AttachPermissions []string       `json:"attach_permissions"`
+}
+
+type repositoryBody struct {
+	Name            string        `json:"name"`
+	Owner           string        `json:"owner"`
+	URL             string        `json:"url"`
+	Forked          forkedBody    `json:"forked_pull_requests"`
+	RunOn           []string      `json:"run_on"`
+	PipelineFile    string        `json:"pipeline_file"`
+	Status          statusBody    `json:"status"`
+	Whitelist       whitelistBody `json:"whitelist"`
+	IntegrationType string        `json:"integration_type"`
+	DefaultBranch   string        `json:"default_branch,omitempty"`
+}
+
+// Settings that this version does not have are shown as they are when nobody has set them.
+type (
+	forkedBody struct {
+		AllowedSecrets      []string `json:"allowed_secrets"`
+		AllowedContributors []string `json:"allowed_contributors"`
+	}
+	whitelistBody struct {
+		Branches []string `json:"branches"`
+		Tags     []string `json:"tags"`
+	}
+	statusBody struct {
+		PipelineFiles []statusFile `json:"pipeline_files"`
+	}
+	statusFile struct {
+		Path  string `json:"path"`
+		Level string `json:"level"`
+	}
+)
+
+func (a *API) project(p *signalbox.Project) projectBody {
+	b := projectBody{APIVersion: "v1alpha", Kind: "Project"}
+	b.Metadata.ID, b.Metadata.Name, b.Metadata.OrgID = p.ID, p.Name, a.OrganizationID
+	url := strings.TrimSuffix(strings.TrimRight(p.GitURL, "/"), ".git")
+	b.Spec = projectSpec{
+		Visibility: "private", Schedulers: []any{}, Tasks: []any{}, DebugPermissions: []string{}, AttachPermissions: []string{},
+		Repository: repositoryBody{
+			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: p.GitURL, RunOn: []string{"branches", "tags"},
+			PipelineFile: p.PipelineFile, IntegrationType: "git", DefaultBranch: p.DefaultBranch,
+			Forked:    forkedBody{AllowedSecrets: []string{}, AllowedContributors: []string{}},
+			Whitelist: whitelistBody{Branches: []string{}, Tags: []string{}}, Status: statusBody{PipelineFiles: []statusFile{}},
+		},
+	}
+	return b
+}
+
+func (a *API) listProjects(w http.ResponseWriter, r *http.Request) error {
+	out := []projectBody{}
+	if err := a.read(r, func(tx *store.Tx) error {
+		all, err := tx.Projects()
+		for _, p := range all {
+			out = append(out, a.project(p))
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	w.Header().Set("X-Page", "1")
+	w.Header().Set("X-Has-More", "false")
+	return write(w, out)
+}
+
+func (a *API) showProject(w http.ResponseWriter, r *http.Request) error {
+	var p *signalbox.Project
+	if err := a.read(r, func(tx *store.Tx) (err error) { p, err = tx.FindProject(r.PathValue("project")); return err }); err != nil {
+		return err
+	}
+	return write(w, a.project(p))
+}
+
+func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
+	var b projectBody
+	if err := read(w, r, &b); err != nil {
+		return err
+	}
+	p := &signalbox.Project{
+		ID: signalbox.NewID(), Name: b.Metadata.Name, GitURL: b.Spec.Repository.URL, PipelineFile: b.Spec.Repository.PipelineFile,
+		DefaultBranch: b.Spec.Repository.DefaultBranch,
+	}
+	if p.PipelineFile == "" {
+		p.PipelineFile = signalbox.DefaultPipelineFile
+	}
+	if err := signalbox.ValidateProjectName(p.Name); err != nil {
+		return err
+	}
+	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
+		return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url must be a git URL or the absolute path of a repository on the server's machine")
+	}
+	if dir, ok := forge.IsLocal(p.GitURL); ok {
+		p.GitDir = dir
+	} else if filepath.IsAbs(p.GitURL) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "there is no git repository at %s on the server's machine", p.GitURL)
+	}
+	ctx := r.Context()
+	repo, err := a.Trigger.Repo(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.DefaultBranch == "" {
+		if p.DefaultBranch, err = repo.DefaultBranch(ctx); err != nil {
+			return err
+		}
+	}
+	refs, err := repo.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	// Where the refs are is noted with the project, so that only later pushes start workflows, even after a crash. A push
+	// between here and the hook is found when refs are compared.
+	if err := a.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateProject(p, actor(r)); err != nil {
+			return err
+		}
+		for ref, sha := range refs {
+			if err := tx.SetGitRef(p.ID, ref, sha); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if p.GitDir != "" && a.InstallHook != nil {
+		if err := a.InstallHook(ctx, p); err != nil {
+			gone := a.Store.Write(ctx, func(tx *store.Tx) error { return tx.DeleteProject(p.ID, actor(r)) })
+			return errors.Join(signalbox.Errorf(signalbox.CodeInvalid, "the project was not created, because its repository's hook could not be installed: %w", err), gone)
+		}
+	}
+	return write(w, a.project(p))
+}
+
+func (a *API) deleteProject(w http.ResponseWriter, r *http.Request) error {
+	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
+		p, err := tx.FindProject(r.PathValue("project"))
+		if err != nil {
+			return err
+		}
+		return tx.DeleteProject(p.ID, actor(r))
+	}); err != nil {
+		return err
+	}
+	return write(w, struct{}{})
+}
+
+// maxDelivery bounds how long looking for pushes may take.
+const maxDelivery = 2 * time.Minute
+
+// hook is told by a repository's hook that something was pushed; what was pushed is read from the repository.
+func (a *API) hook(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("project")
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if a.CheckHook == nil || !a.CheckHook(id, token) {
+		return signalbox.Errorf(signalbox.CodeUnauthorized, "this is not the token of that project's hook")
+	}
+	var p *signalbox.Project
+	if err := a.read(r, func(tx *store.Tx) (err error) { p, err = tx.FindProject(id); return err }); err != nil {
+		return err
+	}
+	// Whoever pushed does not wait for this; what was begun is brought to its end.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), maxDelivery)
+	defer cancel()
+	if err := a.Trigger.Deliver(ctx, p); err != nil {
+		return err
+	}
+	return write(w, struct{}{})
+}
