@@ -60,6 +60,8 @@ var shots = []struct {
 func TestBrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newBusySite(t)
+	signedOut := newSite(t)
+	signedOut.role = ""
 	// Where pictures of the pages are put for looking at them; without it none are taken.
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
 	problems := listen(t, ctx)
@@ -78,16 +80,16 @@ func TestBrowser(t *testing.T) {
 		{"login", "/login"},
 	}
 	for _, p := range pages {
-		s.role = signalbox.RoleMember
+		address := s.url + p.path
 		if p.name == "login" {
-			s.role = ""
+			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
 			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
 				t.Fatal(err)
 			}
-			do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(s.url+p.path), chromedp.WaitReady("h1"))
+			do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(address), chromedp.WaitReady("h1"))
 			wide := run(t, ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
 			if wide > shot.width {
 				t.Errorf("%s at %d pixels is %d wide: it scrolls sideways", p.name, shot.width, wide)

@@ -107,7 +107,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
 	if b.Open || b.Log != nil && b.Log.Live {
-		q := url.Values{}
+		q := url.Values{"state": {stateMark(b.Job)}}
 		if b.Attempt != nil && b.Log != nil {
 			q.Set("attempt", strconv.Itoa(b.Attempt.N))
 			q.Set("from", strconv.FormatInt(b.Log.Next, 10))
@@ -122,6 +122,9 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	}
 	return w.render(rw, http.StatusOK, "job", s, b)
 }
+
+// stateMark tells a stream what the page shows, so that it need not be made again when nothing has changed since.
+func stateMark(j *signalbox.Job) string { return string(j.State) + strconv.Itoa(j.AttemptN) }
 
 func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	var b jobBody

@@ -58,8 +58,10 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return nil // the browser is gone
 	}
-	if err := s.send("changed", "", struct{}{}); err != nil {
-		return nil
+	if r.URL.Query().Get("state") != stateMark(job) {
+		if err := s.send("changed", "", struct{}{}); err != nil {
+			return nil
+		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -2,8 +2,11 @@ package web
 
 import (
 	"bufio"
+	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -117,6 +121,36 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+func TestOnlyKnownClasses(t *testing.T) {
+	got := parseSpans(`<span class="term-fg31 wf term-fgx9999">a</span><span class="page">b</span><b>c</b>`)
+	if diff := cmp.Diff([]Run{{"a", "term-fg31"}, {"b", ""}, {"c", ""}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A colour holds until it is reset, over lines and over events that end in the middle of a line; a new command begins
+// without one.
+func TestFoldCarriesColour(t *testing.T) {
+	f := newFold(0)
+	f.start("one", 1)
+	f.output("\x1b[31mfirst\nsec", 1)
+	f.output("ond\nthird\x1b[0m\nlast\n\x1b[32mgreen", 30)
+	f.start("two", 31)
+	f.output("plain\n", 31)
+	want := map[int64]Run{2: {"first", "term-fg31"}, 3: {"second", "term-fg31"}, 4: {"third", "term-fg31"}, 5: {"last", ""}, 6: {"green", "term-fg32"}, 8: {"plain", ""}}
+	got := map[int64]Run{}
+	for _, c := range f.Commands {
+		for _, p := range c.Parts() {
+			for _, l := range p.Lines {
+				got[l.N] = l.Runs()[0]
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestLayout(t *testing.T) {
 	block := func(name string, lamp Lamp, deps ...int) blockView {
 		return blockView{Name: name, Lamp: lamp, Deps: deps}
@@ -192,6 +226,8 @@ func TestFoldIsBounded(t *testing.T) {
 // The stream sends what comes after the page was made, each line once or grown, and says when the log has ended.
 func TestJobEvents(t *testing.T) {
 	s := newBusySite(t)
+	// What is new and what the page has lie in one stretch of the log.
+	s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: "!\nnew \u202e<b>\n"})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/jobs/"+s.running.ID+"/log/events?attempt=1&from="+strconv.FormatInt(s.runningLogNext, 10), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -204,7 +240,6 @@ func TestJobEvents(t *testing.T) {
 	if resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 		t.Errorf("content type %q", resp.Header.Get("Content-Type"))
 	}
-	s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: "!\nnew \u202e<b>\n"})
 	s.closeLog(s.runningAttempt)
 	var got strings.Builder
 	for in := bufio.NewScanner(resp.Body); in.Scan(); {
@@ -338,5 +373,40 @@ func TestContrast(t *testing.T) {
 				t.Errorf("colour %d has a contrast of %.2f", i, got)
 			}
 		}
+	}
+}
+
+// wholeLog hands out a log in one batch.
+type wholeLog struct {
+	brokenLogs
+	batch joblog.Batch
+}
+
+func (l wholeLog) Follow(_ context.Context, _ string, _ int64, fn func(joblog.Batch) error) error {
+	return fn(l.batch)
+}
+
+// A page may have been made in the middle of what is one batch later.
+func TestFollowInTheMiddleOfABatch(t *testing.T) {
+	s := newSite(t)
+	var batch joblog.Batch
+	for _, e := range command(1, "make", "old\n", 0, 1) {
+		raw, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch.Events = append(batch.Events, raw)
+	}
+	s.web.o.Logs = wholeLog{batch: batch}
+	rec := httptest.NewRecorder()
+	out, err := newStream(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.web.followLog(t.Context(), out, "attempt", 2); err != nil {
+		t.Fatal(err)
+	}
+	if text := rec.Body.String(); strings.Contains(text, "old") || !strings.Contains(text, `"exit":0`) {
+		t.Errorf("the stream says %s", text)
 	}
 }

@@ -268,6 +268,9 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 	return v
 }
 
+// Reason is why the job failed without the word for its state, which stands before it.
+func (j jobView) Reason() string { return strings.TrimPrefix(j.Why, j.Lamp.Word+": ") }
+
 // ByAttention returns the blocks with what failed first, then what runs, what waits, and the rest.
 func (p *pipelineView) ByAttention() []blockView {
 	out := slices.Clone(p.Blocks)

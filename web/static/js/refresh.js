@@ -38,8 +38,8 @@ function tell(text) {
 /** @param {Document} fresh */
 function swap(fresh) {
   // A new attempt or a log that has begun is another page: its stream is another, too.
-  const stream = (/** @type {Document} */ d) => (d.body.dataset.stream ?? "").replace(/from=\d*/, "");
-  if (stream(fresh) !== stream(document) && stream(fresh).includes("attempt=")) {
+  const attempt = (/** @type {Document} */ d) => /attempt=\d+/.exec(d.body.dataset.stream ?? "")?.[0];
+  if (attempt(fresh) && attempt(fresh) !== attempt(document)) {
     location.reload();
     return;
   }
