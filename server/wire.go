@@ -23,7 +23,7 @@ func (s *Server) wire() error {
 	}
 	public, err := api.New(api.Options{
 		Store: s.store, Engine: s.engine, Trigger: s.trigger, Log: s.logs, OrganizationID: s.org,
-		InstallHook: s.installHook, CheckHook: s.checkHook,
+		InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
 	})
 	if err != nil {
 		return err
