@@ -20,7 +20,7 @@ func (c *AgentStartCmd) Run(ctx context.Context, g *Globals) error {
 	defer context.AfterFunc(ctx, a.Interrupt)()
 	reason, err := a.Run(context.WithoutCancel(ctx))
 	if err != nil {
-		return fmt.Errorf("agent: %w", err)
+		return &exitCodeError{code: exitError, err: fmt.Errorf("agent: %w", err)}
 	}
 	g.logger().Info("agent ended", "reason", reason)
 	return nil

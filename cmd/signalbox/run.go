@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -117,7 +118,10 @@ func (l *localProgress) Output(j *signalbox.Job, text string) {
 	}
 	w := terminalSafe(l.progress.out)
 	fmt.Fprintf(l.progress.out, "%16.16s │ ", printable(j.Name))
-	fmt.Fprintf(w, "%s\x1b[0m\n", text)
+	if strings.Contains(text, "\x1b") {
+		text += "\x1b[0m" // a colour must not run into the next job's line
+	}
+	fmt.Fprintln(w, text)
 }
 
 func (l *localProgress) describe(p *signalbox.Pipeline, blocks []*signalbox.Block, jobs []*signalbox.Job) *description {

@@ -14,9 +14,10 @@ import (
 
 // WorkflowCmd is `signalbox workflow`.
 type WorkflowCmd struct {
-	Start WorkflowStartCmd `cmd:"" help:"Start a workflow of a project."`
-	List  WorkflowListCmd  `cmd:"" help:"List a project's workflows, newest first."`
-	Stop  WorkflowStopCmd  `cmd:"" help:"Stop a workflow."`
+	Start  WorkflowStartCmd  `cmd:"" help:"Start a workflow of a project."`
+	List   WorkflowListCmd   `cmd:"" help:"List a project's workflows, newest first."`
+	Follow WorkflowFollowCmd `cmd:"" help:"Show what happens in a workflow until the end; the exit code is the result."`
+	Stop   WorkflowStopCmd   `cmd:"" help:"Stop a workflow."`
 }
 
 const workflows = "/api/v1alpha/plumber-workflows"
@@ -46,13 +47,40 @@ func (c *WorkflowStartCmd) Run(ctx context.Context, g *Globals) error {
 	if !c.Follow {
 		return g.print(map[string]string{"workflow_id": out.WorkflowID, "pipeline_id": out.PipelineID, "page": page}, "Started: "+page+"\n")
 	}
+	if g.Output != "json" {
+		fmt.Fprintf(g.out, "Started: %s\n", page)
+	}
+	return g.follow(ctx, api, out.PipelineID)
+}
+
+// WorkflowFollowCmd is `signalbox workflow follow`.
+type WorkflowFollowCmd struct {
+	ID string `arg:"" help:"Workflow id."`
+}
+
+func (c *WorkflowFollowCmd) Run(ctx context.Context, g *Globals) error {
+	api, err := g.client()
+	if err != nil {
+		return err
+	}
+	var out struct {
+		Workflow struct {
+			Pipeline string `json:"initial_ppl_id"`
+		} `json:"workflow"`
+	}
+	if err := api.call(ctx, http.MethodGet, workflows+"/"+url.PathEscape(c.ID), nil, &out); err != nil {
+		return err
+	}
+	return g.follow(ctx, api, out.Workflow.Pipeline)
+}
+
+// follow shows a pipeline until it is done and returns its result as an exit code.
+func (g *Globals) follow(ctx context.Context, api *client, pipelineID string) error {
 	progress := g.out
 	if g.Output == "json" {
 		progress = io.Discard
-	} else {
-		fmt.Fprintf(g.out, "Started: %s\n", page)
 	}
-	p, err := follow(ctx, api, out.PipelineID, progress)
+	p, err := follow(ctx, api, pipelineID, progress)
 	if err != nil {
 		return err
 	}
@@ -151,6 +179,7 @@ func (c *WorkflowListCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	var out []struct {
 		ID        string `json:"wf_id"`
+		Pipeline  string `json:"initial_ppl_id"`
 		Branch    string `json:"branch_name"`
 		Commit    string `json:"commit_sha"`
 		Trigger   string `json:"triggered_by"`
