@@ -126,6 +126,9 @@ func TestTokensBelongToTheirOwner(t *testing.T) {
 	if a := w.call("GET", "/api/v1alpha/projects", "", as(plain)...); a.status != 401 {
 		t.Errorf("a revoked token: %d", a.status)
 	}
+	if a := w.call("DELETE", "/api/v1alpha/tokens/mine", ""); a.status != 404 {
+		t.Errorf("revoked twice: %d %s", a.status, a.body)
+	}
 }
 
 func TestWorkflowRequests(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -11,7 +12,8 @@ import (
 )
 
 // loadConfig reads settings from YAML. Keys are flag names; those of one command stand under its name, words joined by
-// dashes ("agent-start: {endpoint: ...}"), or at the top for all. An unknown key is an error that names its line.
+// dashes ("agent-start: {endpoint: ...}"), or at the top for all. "server" is both: with settings under it, those of the
+// command, otherwise the address to talk to. An unknown key is an error that names its line.
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil {
@@ -43,10 +45,13 @@ func (c *configFile) Validate(app *kong.Application) error {
 	walk(app.Node, "", known)
 	for i := 0; i+1 < len(c.root.Content); i += 2 {
 		k, v := c.root.Content[i], c.root.Content[i+1]
-		if known[""][k.Value] {
+		flags, ok := known[k.Value]
+		if known[""][k.Value] && !ok && v.Kind == yaml.MappingNode {
+			return fmt.Errorf("settings file, line %d: %s must be a value or a list", k.Line, k.Value)
+		}
+		if known[""][k.Value] && (!ok || v.Kind != yaml.MappingNode) {
 			continue
 		}
-		flags, ok := known[k.Value]
 		if !ok {
 			return fmt.Errorf("settings file, line %d: unknown setting %q", k.Line, k.Value)
 		}
@@ -78,10 +83,16 @@ func walk(n *kong.Node, path string, known map[string]map[string]bool) {
 	}
 }
 
-// Resolve returns the value of a flag for the command that runs.
+// Resolve returns the value of a flag for the command that runs. A flag whose environment variable is set has its value
+// already, and keeps it.
 func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
 	if c.root == nil {
 		return nil, nil
+	}
+	for _, name := range flag.Envs {
+		if _, ok := os.LookupEnv(name); ok {
+			return nil, nil
+		}
 	}
 	path := ""
 	if parent != nil && parent.Node() != nil {
@@ -91,13 +102,13 @@ func (c *configFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag
 	}
 	from := c.root
 	if path != "" {
-		if from = find(c.root, path); from == nil {
+		if from = find(c.root, path); from == nil || from.Kind != yaml.MappingNode {
 			return nil, nil
 		}
 	}
 	v := find(from, flag.Name)
 	switch {
-	case v == nil:
+	case v == nil, path == "" && v.Kind == yaml.MappingNode: // the settings of a command that has a flag's name
 		return nil, nil
 	case v.Kind == yaml.ScalarNode:
 		return v.Value, nil

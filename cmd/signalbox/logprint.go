@@ -113,12 +113,13 @@ func (c *client) openFrom(ctx context.Context, path string, last int64) (io.Read
 }
 
 // terminalSafe passes text, tabs, newlines, carriage returns and colours on and drops everything else that a log could
-// do to a terminal: titles, clipboard, cursor movement.
+// do to a terminal: titles, clipboard, cursor movement. The controls U+0080 to U+009F count too: to some terminals they
+// are ESC sequences of one character.
 func terminalSafe(w io.Writer) io.Writer { return &safeWriter{w: w} }
 
 type safeWriter struct {
 	w     io.Writer
-	state byte // 0 text, 'e' after ESC, '[' in a CSI, ']' in a string sequence, '\\' after ESC in a string sequence
+	state byte // 0 text, 'e' after ESC, '[' in a CSI, ']' in a string sequence, '\\' after ESC in one, 'c' after 0xC2
 	seq   []byte
 }
 
@@ -168,10 +169,20 @@ func (s *safeWriter) step(out []byte, c byte) []byte {
 		if c == '\\' {
 			s.state = 0
 		}
+	case 'c':
+		s.state = 0
+		if c >= 0xa0 && c < 0xc0 {
+			return append(out, 0xc2, c)
+		}
+		if c < 0x80 || c > 0xbf { // a broken character; what follows it begins anew
+			return s.step(append(out, 0xc2), c)
+		}
 	default:
 		switch {
 		case c == 0x1b:
 			s.state = 'e'
+		case c == 0xc2:
+			s.state = 'c'
 		case c >= ' ' && c != 0x7f || c == '\n' || c == '\r' || c == '\t':
 			return append(out, c)
 		}

@@ -60,6 +60,7 @@ type CLI struct {
 	Workflow  WorkflowCmd  `cmd:"" help:"Start, follow and stop workflows."`
 	Job       JobCmd       `cmd:"" help:"Jobs and their logs."`
 	Pipeline  PipelineCmd  `cmd:"" help:"Check pipeline files."`
+	Token     TokenCmd     `cmd:"" help:"Your own API tokens."`
 	GitHook   GitHookCmd   `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
 	Version   VersionCmd   `cmd:"" help:"Print the version."`
 }
