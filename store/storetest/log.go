@@ -120,6 +120,11 @@ func testLog(s *suite) {
 	})
 
 	s.writeLog(func(t *store.LogTx) error { _, err := t.LockLog(b, ""); return err })
+	s.readLog(func(t *store.LogTx) error {
+		open, err := t.OpenLogs()
+		s.equal("open logs", open, []string{b})
+		return err
+	})
 	for range 2 {
 		s.writeLog(func(t *store.LogTx) error { return t.DeleteLog(a) })
 	}
