@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agent"
+	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/server"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -36,9 +36,6 @@ func (*DemoCmd) Help() string {
 }
 
 func (c *DemoCmd) Run(ctx context.Context, g *Globals) (err error) {
-	if _, err := exec.LookPath("git"); err != nil {
-		return errors.New("the demo needs git: install it and try again")
-	}
 	dir, err := os.MkdirTemp("", "signalbox-demo-")
 	if err != nil {
 		return err
@@ -119,7 +116,7 @@ func (d *demo) story(ctx context.Context) (string, error) {
 	}
 	wake, stop := d.server.Store().Watch(store.KeyProject(projectID))
 	defer stop()
-	if err := d.git(ctx, filepath.Join(d.dir, "wordfreq"), "push", "--quiet", "origin", "main"); err != nil {
+	if err := forge.Push(ctx, filepath.Join(d.dir, "wordfreq")); err != nil {
 		return "", err
 	}
 	d.say("pushed a commit to %s", d.bare())
@@ -197,16 +194,8 @@ func (d *demo) makeProject(ctx context.Context) (id string, err error) {
 	if err := os.CopyFS(work, files); err != nil {
 		return "", err
 	}
-	for _, args := range [][]string{
-		{"init", "--quiet", "--bare", "--initial-branch=main", d.bare()},
-		{"init", "--quiet", "--initial-branch=main"},
-		{"add", "--all"},
-		{"commit", "--quiet", "--message", "Count words"},
-		{"remote", "add", "origin", d.bare()},
-	} {
-		if err := d.git(ctx, work, args...); err != nil {
-			return "", err
-		}
+	if err := forge.Publish(ctx, work, d.bare(), "Count words"); err != nil {
+		return "", err
 	}
 	in := map[string]any{
 		"metadata": map[string]any{"name": "wordfreq"}, "spec": map[string]any{"repository": map[string]any{"url": d.bare()}},
@@ -221,14 +210,4 @@ func (d *demo) makeProject(ctx context.Context) (id string, err error) {
 	}
 	d.say("a project of the repository %s; a hook there tells the server of pushes", d.bare())
 	return out.Metadata.ID, nil
-}
-
-func (d *demo) git(ctx context.Context, dir string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "user.name=Demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgSign=false"}, args...)...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("git %s: %w\n%s", args[0], err, out)
-	}
-	return nil
 }

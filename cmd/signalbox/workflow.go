@@ -148,7 +148,11 @@ func follow(ctx context.Context, api *client, id string, out io.Writer) (*descri
 				return nil, ctx.Err()
 			}
 			// The server may be restarting; the pipeline goes on where it was.
-			if failures++; failures > 60 || signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+			switch signalbox.ErrorCode(err) {
+			case signalbox.CodeNotFound, signalbox.CodeUnauthorized, signalbox.CodeForbidden:
+				return nil, err
+			}
+			if failures++; failures > 60 {
 				return nil, err
 			}
 			select {
