@@ -1,0 +1,337 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// bubble runs a test of the hub in virtual time.
+func bubble(t *testing.T, test func(r *replay)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { test(newReplay(t, t.Name(), dir)) })
+}
+
+func (r *replay) call(method, path, authorization string, body any) *httptest.ResponseRecorder {
+	r.Helper()
+	b, ok := body.([]byte)
+	if !ok && body != nil {
+		var err error
+		if b, err = json.Marshal(body); err != nil {
+			r.Fatal(err)
+		}
+	}
+	req := httptest.NewRequest(method, path, bytes.NewReader(b))
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	r.mux.ServeHTTP(w, req)
+	return w
+}
+
+// register makes an agent and returns its access token.
+func (r *replay) register(req agentapi.RegisterRequest) string {
+	r.Helper()
+	w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, req)
+	var res agentapi.RegisterResponse
+	if err := json.Unmarshal(w.Body.Bytes(), &res); err != nil || w.Code != http.StatusCreated {
+		r.Fatalf("register: %d %s", w.Code, w.Body)
+	}
+	return res.Token
+}
+
+func (r *replay) say(token string, req agentapi.SyncRequest) agentapi.SyncResponse {
+	r.Helper()
+	w := r.call("POST", agentapi.Base+agentapi.PathSync, "Token "+token, req)
+	var res agentapi.SyncResponse
+	if err := json.Unmarshal(w.Body.Bytes(), &res); err != nil || w.Code != http.StatusOK {
+		r.Fatalf("sync %s: %d %s", req.State, w.Code, w.Body)
+	}
+	return res
+}
+
+var waits = agentapi.SyncRequest{State: agentapi.StateWaitingForJobs}
+
+// job queues one job and returns its id.
+func (r *replay) job() string {
+	r.Helper()
+	id := signalbox.NewID()
+	b, err := json.Marshal(agentapi.SyncResponse{Action: agentapi.ActionRunJob, JobID: id})
+	if err != nil {
+		r.Fatal(err)
+	}
+	x := exchange{}
+	x.Resp = &struct {
+		Status int             `json:"status"`
+		Body   json.RawMessage `json:"body"`
+	}{200, b}
+	r.queue([]exchange{x})
+	return r.jobs[id]
+}
+
+func (r *replay) fetch(token, job string) *httptest.ResponseRecorder {
+	r.Helper()
+	return r.call("GET", agentapi.Base+agentapi.PathJobs+"/"+job, "Token "+token, nil)
+}
+
+func (r *replay) jobRow(id string) (j *signalbox.Job) {
+	r.Helper()
+	r.write(func(tx *store.Tx) (err error) { j, err = tx.Job(id); return err })
+	return j
+}
+
+func TestAWaitingAgentGetsAJobAtOnce(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		r.hub.Timing.Hold = 5 * time.Second
+		got := make(chan agentapi.SyncResponse)
+		go func() { got <- r.say(token, waits) }()
+		synctest.Wait()
+		begin := time.Now()
+		job := r.job() // sleeps 10 ms after the job is queued
+		if res := <-got; res.Action != agentapi.ActionRunJob || res.JobID != job {
+			r.Fatalf("%+v", res)
+		}
+		if d := time.Since(begin); d > 20*time.Millisecond {
+			r.Errorf("it took %s", d)
+		}
+		if res := r.say(token, waits); res.Action != agentapi.ActionRunJob || res.JobID != job {
+			r.Errorf("asking again because the answer was lost: %+v", res)
+		}
+	})
+}
+
+func TestAnOfferNobodyFetchesGoesBack(t *testing.T) {
+	bubble(t, func(r *replay) {
+		one := r.register(agentapi.RegisterRequest{Name: "agent-one"})
+		job := r.job()
+		r.say(one, waits)
+		queuedAt := r.jobRow(job).QueuedAt
+		time.Sleep(55 * time.Second)
+		j := r.jobRow(job)
+		if j.State != signalbox.JobQueued || !j.QueuedAt.Equal(queuedAt) {
+			r.Fatalf("after 55 s the job is %s, queued at %s (was %s)", j.State, j.QueuedAt, queuedAt)
+		}
+		if w := r.fetch(one, job); w.Code != http.StatusNotFound {
+			r.Errorf("fetching a withdrawn offer: %d", w.Code)
+		}
+		two := r.register(agentapi.RegisterRequest{Name: "agent-two"})
+		if res := r.say(two, waits); res.JobID != job {
+			r.Errorf("the other agent got %+v", res)
+		}
+	})
+}
+
+func TestALostAgentEndsItsJobWithItsOwnReason(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
+		time.Sleep(14 * time.Minute)
+		if j := r.jobRow(job); j.State != signalbox.JobRunning {
+			r.Fatalf("after 14 minutes the job is %s %s", j.State, j.Reason)
+		}
+		time.Sleep(2 * time.Minute)
+		j := r.jobRow(job)
+		if j.Result != signalbox.JobFailed || j.Reason != signalbox.ReasonAgentLost {
+			r.Fatalf("after 16 minutes the job is %s %s/%s", j.State, j.Result, j.Reason)
+		}
+		if w := r.call("POST", agentapi.Base+agentapi.PathSync, "Token "+token, waits); w.Code != http.StatusNotFound {
+			r.Errorf("the lost agent's sync: %d", w.Code)
+		}
+	})
+}
+
+func TestAnAgentThatForgotItsJob(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		running := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
+		r.say(token, running)
+		r.say(token, waits) // a late copy of an old request
+		time.Sleep(19 * time.Second)
+		r.say(token, running)
+		r.say(token, waits)
+		if j := r.jobRow(job); j.State != signalbox.JobRunning {
+			r.Fatalf("copies of old requests ended the job: %s %s", j.Result, j.Reason)
+		}
+		time.Sleep(21 * time.Second)
+		r.say(token, waits)
+		if j := r.jobRow(job); j.Reason != signalbox.ReasonAgentRestarted {
+			r.Errorf("the job is %s %s/%s", j.State, j.Result, j.Reason)
+		}
+	})
+}
+
+func TestDisconnectWithAnOpenJob(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		if w := r.call("POST", agentapi.Base+agentapi.PathDisconnect, "Token "+token, nil); w.Code != 200 || w.Body.String() != "disconnected" {
+			r.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if j := r.jobRow(job); j.Reason != signalbox.ReasonAgentDisconnected {
+			r.Errorf("the job is %s %s/%s", j.State, j.Result, j.Reason)
+		}
+	})
+}
+
+func TestRegisteringAgain(t *testing.T) {
+	bubble(t, func(r *replay) {
+		req := agentapi.RegisterRequest{Name: "one-agent", Hostname: "box"}
+		first := r.register(req)
+		second := r.register(req) // the answer was lost: nobody has synced yet
+		if w := r.call("POST", agentapi.Base+agentapi.PathSync, "Token "+first, waits); w.Code != http.StatusNotFound {
+			r.Errorf("the lost token still works: %d", w.Code)
+		}
+		job := r.job()
+		r.say(second, waits)
+		r.fetch(second, job)
+		other := req
+		other.Hostname = "elsewhere"
+		if w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, other); w.Code != http.StatusBadRequest {
+			r.Errorf("another machine took the name: %d %s", w.Code, w.Body)
+		}
+		r.register(req) // the same machine: the old process is dead
+		if j := r.jobRow(job); j.Reason != signalbox.ReasonAgentRestarted {
+			r.Errorf("its job is %s %s/%s", j.State, j.Result, j.Reason)
+		}
+	})
+}
+
+func TestReleaseEndsHeldSyncs(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		r.hub.Timing.Hold = 5 * time.Second
+		got := make(chan agentapi.SyncResponse)
+		go func() { got <- r.say(token, waits) }()
+		synctest.Wait()
+		begin := time.Now()
+		r.hub.Release()
+		res := <-got
+		if d := time.Since(begin); d > 0 || res.Action != agentapi.ActionContinue || res.NextSyncAfter < 1000 {
+			r.Errorf("released after %s with %+v", d, res)
+		}
+	})
+}
+
+func TestAnAgentThatHangsUpGetsNoOffer(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		r.hub.Timing.Hold = 5 * time.Second
+		ctx, hangUp := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() {
+			_, err := r.hub.Sync(ctx, auth.HashToken(token), waits, 0)
+			done <- err
+		}()
+		synctest.Wait()
+		hangUp()
+		if err := <-done; err == nil {
+			r.Error("an answer to nobody")
+		}
+		job := r.job()
+		if j := r.jobRow(job); j.State != signalbox.JobQueued {
+			r.Errorf("the job is %s", j.State)
+		}
+	})
+}
+
+func TestWrongRequestsLeaveTheAgentAlone(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		other := r.register(agentapi.RegisterRequest{Name: "other-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
+		before := r.jobRow(job)
+		sync := agentapi.Base + agentapi.PathSync
+		for _, c := range []struct {
+			what, method, path, auth string
+			body                     any
+			want                     int
+		}{
+			{"no token", "POST", sync, "", waits, 401},
+			{"other scheme", "POST", sync, "Bearer " + token, waits, 401},
+			{"unknown token", "POST", sync, "Token nope", waits, 404},
+			{"not JSON", "POST", sync, "Token " + token, []byte("{"), 422},
+			{"wrong type", "POST", sync, "Token " + token, []byte(`{"state":1}`), 422},
+			{"unknown state", "POST", sync, "Token " + token, agentapi.SyncRequest{State: "dancing", JobID: job}, 422},
+			{"unknown result", "POST", sync, "Token " + token, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: job, JobResult: "great"}, 422},
+			{"huge body", "POST", sync, "Token " + token, bytes.Repeat([]byte(" "), maxBody+1), 422},
+			{"job of another agent", "GET", agentapi.Base + agentapi.PathJobs + "/" + job, "Token " + other, nil, 404},
+			{"refresh without a job", "POST", agentapi.Base + agentapi.PathRefresh, "Token " + other, nil, 422},
+			{"finish of another agent's job", "POST", sync, "Token " + other, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: job, JobResult: "passed"}, 200},
+			{"finish of no job", "POST", sync, "Token " + other, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: "x", JobResult: "passed"}, 200},
+			{"log without a token", "POST", agentapi.LogsBase + "/" + job + "?start_from=0", "", []byte("{}\n"), 401},
+			{"log with the agent's token", "POST", agentapi.LogsBase + "/" + job + "?start_from=0", "Bearer " + token, []byte("{}\n"), 401},
+			{"register with an agent token", "POST", agentapi.Base + agentapi.PathRegister, "Token " + token, agentapi.RegisterRequest{Name: "x-y-z-agent"}, 404},
+			{"register without a name", "POST", agentapi.Base + agentapi.PathRegister, "Token " + r.registration, agentapi.RegisterRequest{}, 400},
+			{"register as a URL", "POST", agentapi.Base + agentapi.PathRegister, "Token " + r.registration, agentapi.RegisterRequest{Name: "https://sts.amazonaws.com/"}, 400},
+			{"register for a job but many", "POST", agentapi.Base + agentapi.PathRegister, "Token " + r.registration, agentapi.RegisterRequest{Name: "for-a-job", JobID: job}, 400},
+			{"register for no job", "POST", agentapi.Base + agentapi.PathRegister, "Token " + r.registration, agentapi.RegisterRequest{Name: "for-a-job", SingleJob: true, JobID: "7"}, 400},
+			{"register for a taken job", "POST", agentapi.Base + agentapi.PathRegister, "Token " + r.registration, agentapi.RegisterRequest{Name: "for-a-job", SingleJob: true, JobID: job}, 400},
+		} {
+			if w := r.call(c.method, c.path, c.auth, c.body); w.Code != c.want {
+				r.Errorf("%s: %d, want %d: %s", c.what, w.Code, c.want, w.Body)
+			}
+		}
+		if j := r.jobRow(job); j.State != before.State || j.AttemptID != before.AttemptID || j.Result != "" {
+			r.Errorf("the job was %+v and is %+v", before, j)
+		}
+		if res := r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}); res.Action != agentapi.ActionContinue {
+			r.Errorf("the agent is told %+v", res)
+		}
+	})
+}
+
+func TestRevokedRegistrationToken(t *testing.T) {
+	bubble(t, func(r *replay) {
+		r.write(func(tx *store.Tx) error {
+			typ, err := tx.AgentType("s1-linux")
+			if err != nil {
+				return err
+			}
+			return tx.RevokeRegistrationTokens(typ.ID, "", "test")
+		})
+		w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, agentapi.RegisterRequest{Name: "one-agent"})
+		if w.Code != http.StatusNotFound {
+			r.Errorf("%d %s", w.Code, w.Body)
+		}
+	})
+}
+
+func TestMetricsAndJobsForAutoscalers(t *testing.T) {
+	bubble(t, func(r *replay) {
+		r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		for path, want := range map[string]string{
+			agentapi.PathMetrics:   `{"jobs":{"queued":1,"running":0},"agents":{"idle":1,"occupied":0}}`,
+			agentapi.PathOccupancy: `{"queued":1,"running":0}`,
+			agentapi.PathJobs:      `{"jobs":[{"id":"` + job + `"}]}`,
+		} {
+			if w := r.call("GET", agentapi.Base+path, "Token "+r.registration, nil); w.Code != 200 || w.Body.String() != want {
+				r.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)
+			}
+		}
+	})
+}
