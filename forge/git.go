@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,21 +59,32 @@ func IsLocal(s string) (dir string, ok bool) {
 	return "", false
 }
 
-// environment keeps git from asking, from hooks and from protocols that run programs.
+// environment keeps git from asking, from hooks and from protocols that run programs or that nobody signs for.
 func environment() []string {
-	env := os.Environ()
-	out := env[:0:0]
-	for _, e := range env {
-		if !strings.HasPrefix(e, "GIT_") || strings.HasPrefix(e, "GIT_SSH") || strings.HasPrefix(e, "GIT_SSL") {
-			out = append(out, e)
+	ssh := true
+	var out []string
+	for _, e := range os.Environ() {
+		switch {
+		case strings.HasPrefix(e, "GIT_SSH_COMMAND="), strings.HasPrefix(e, "GIT_SSH="):
+			ssh = false
+		case strings.HasPrefix(e, "GIT_SSL"), !strings.HasPrefix(e, "GIT_"):
+		default:
+			continue // GIT_DIR and the like, when we were started from a hook
 		}
+		out = append(out, e)
 	}
-	return append(out, "GIT_TERMINAL_PROMPT=0", "GIT_ALLOW_PROTOCOL=file:https:http:ssh:git", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
+	if ssh {
+		out = append(out, "GIT_SSH_COMMAND=ssh -o BatchMode=yes") // ssh asks the terminal, whatever git was told
+	}
+	return append(out, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "GIT_ALLOW_PROTOCOL=file:https:http:ssh",
+		"GIT_OPTIONAL_LOCKS=0", "LC_ALL=C")
 }
 
 func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "git", append([]string{
 		"-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "safe.directory=*", "-c", "protocol.ext.allow=never",
+		"-c", "log.showSignature=false", // it would run the program that the repository names
+		"-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false", // nothing outlives the call
 	}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = environment()
@@ -107,6 +120,28 @@ type gitError struct {
 
 func (e *gitError) Error() string { return "git: " + e.text }
 func (e *gitError) Unwrap() error { return e.err }
+
+// missing tells whether git refused because what was asked for is not in the repository, and not because it could not
+// look: a time limit or a broken disk must not read as "there is no such file".
+func missing(err error) bool {
+	var g *gitError
+	if !errors.As(err, &g) {
+		return false
+	}
+	var exit *exec.ExitError
+	if errors.As(g.err, &exit) && exit.ExitCode() == 1 && g.text == exit.Error() {
+		return true // --verify --quiet says it with the code alone
+	}
+	for _, words := range []string{
+		"does not exist in", "exists on disk, but not in", "ot a valid object name", "nvalid object name", "bad revision",
+		"expected commit type", "bad object", "unknown revision",
+	} {
+		if strings.Contains(g.text, words) {
+			return true
+		}
+	}
+	return false
+}
 
 func (r *Repo) git(ctx context.Context, args ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -148,35 +183,56 @@ func (r *Repo) Resolve(ctx context.Context, ref string) (string, error) {
 		return "", err
 	}
 	out, err := r.git(ctx, "rev-parse", "--verify", "--quiet", "--end-of-options", ref+"^{commit}")
-	if err != nil {
+	if missing(err) {
 		return "", signalbox.Errorf(signalbox.CodeNotFound, "the repository has no branch, tag or commit %.100q", ref)
+	}
+	if err != nil {
+		return "", err
 	}
 	return strings.TrimSpace(string(out)), nil
 }
 
-// FileAt returns a file's content at a commit. CodeNotFound names file and commit.
-func (r *Repo) FileAt(ctx context.Context, sha, path string) ([]byte, error) {
+// FileAt returns the content of a file at a commit. CodeNotFound names file and commit; a folder is not a file.
+func (r *Repo) FileAt(ctx context.Context, sha, file string) ([]byte, error) {
 	if err := safe(sha); err != nil {
 		return nil, err
 	}
-	name := sha + ":" + strings.TrimPrefix(path, "/")
+	absent := signalbox.Errorf(signalbox.CodeNotFound, "File '%s' is not available at commit %.10s; add it or name another file", file, sha)
+	clean := strings.TrimPrefix(path.Clean("/"+file), "/")
+	if clean == "" || strings.ContainsAny(clean, "\x00\n") {
+		return nil, absent
+	}
+	name := sha + ":" + clean
+	kind, err := r.git(ctx, "cat-file", "-t", name)
+	if missing(err) || err == nil && strings.TrimSpace(string(kind)) != "blob" {
+		return nil, absent
+	}
+	if err != nil {
+		return nil, err
+	}
 	size, err := r.git(ctx, "cat-file", "-s", name)
 	if err != nil {
-		return nil, signalbox.Errorf(signalbox.CodeNotFound, "File '%s' is not available at commit %.10s; add it or name another file", path, sha)
+		return nil, err
 	}
-	var n int
-	if _, err := fmt.Sscan(string(size), &n); err != nil || n > maxFile {
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%s is %s bytes large; at most %d are read", path, strings.TrimSpace(string(size)), maxFile)
+	n, err := strconv.ParseInt(strings.TrimSpace(string(size)), 10, 64)
+	if err != nil {
+		return nil, fmt.Errorf("git printed %.40q as the size of %s", size, file)
+	}
+	if n > maxFile {
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%s is %d bytes large; at most %d are read", file, n, maxFile)
 	}
 	return r.git(ctx, "cat-file", "blob", name)
 }
 
-// Commit describes a commit.
+// Commit describes a commit; CodeNotFound when there is none.
 func (r *Repo) Commit(ctx context.Context, sha string) (Commit, error) {
 	if err := safe(sha); err != nil {
 		return Commit{}, err
 	}
-	out, err := r.git(ctx, "show", "-s", "--format=%H%x00%P%x00%an%x00%ae%x00%B", "--end-of-options", sha)
+	out, err := r.git(ctx, "show", "-s", "--format=%H%x00%P%x00%an%x00%ae%x00%B", "--end-of-options", sha+"^{commit}")
+	if missing(err) {
+		return Commit{}, signalbox.Errorf(signalbox.CodeNotFound, "the repository has no commit %.100q", sha)
+	}
 	if err != nil {
 		return Commit{}, err
 	}
@@ -196,30 +252,4 @@ func (r *Repo) DefaultBranch(ctx context.Context) (string, error) {
 		return "", nil //nolint:nilerr // a detached HEAD names no branch
 	}
 	return strings.TrimSpace(string(out)), nil
-}
-
-// Mirror brings a bare copy of a remote repository in dir up to date, making it when it is not there.
-func Mirror(ctx context.Context, url, dir string) (*Repo, error) {
-	if err := safe(url); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
-	defer cancel()
-	if _, err := os.Stat(filepath.Join(dir, "HEAD")); err != nil {
-		if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-			return nil, err
-		}
-		tmp := dir + ".new"
-		if err := os.RemoveAll(tmp); err != nil {
-			return nil, err
-		}
-		if _, err := run(ctx, filepath.Dir(dir), "clone", "--mirror", "--", url, tmp); err != nil {
-			return nil, signalbox.Errorf(signalbox.CodeInvalid, "cannot clone %s: %w", url, err)
-		}
-		return &Repo{Dir: dir}, os.Rename(tmp, dir)
-	}
-	if _, err := run(ctx, dir, "fetch", "--prune", "origin", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"); err != nil {
-		return nil, signalbox.Errorf(signalbox.CodeUnavailable, "cannot fetch from %s: %w", url, err)
-	}
-	return &Repo{Dir: dir}, nil
 }

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -24,7 +26,8 @@ const hookMark = "# signalbox post-receive hook"
 const kept = "post-receive.before-signalbox"
 
 // InstallHook makes a repository of this machine tell us of pushes: its post-receive hook writes each push into a spool
-// folder and then runs command. A hook that is there is kept and runs first. Installing twice is fine.
+// folder, runs the hook that was there before with the same input, and then starts command without waiting for it.
+// It honours the repository's core.hooksPath. Installing twice is fine, and puts a new command into place.
 func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	r := &Repo{Dir: gitDir}
 	out, err := run(ctx, r.Dir, "-c", "core.hooksPath=", "rev-parse", "--path-format=absolute", "--git-dir")
@@ -33,9 +36,9 @@ func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	}
 	abs := strings.TrimSpace(string(out))
 	hooks := filepath.Join(abs, "hooks")
-	if own, err := exactConfig(ctx, abs, "core.hooksPath"); err == nil && own != "" {
+	if own, err := hooksPath(ctx, abs); err == nil && own != "" {
 		if hooks = own; !filepath.IsAbs(hooks) {
-			hooks = filepath.Join(abs, own)
+			hooks = filepath.Join(abs, own) // receiving hooks run in the git folder
 		}
 	}
 	for _, d := range []string{hooks, filepath.Join(abs, "signalbox", "spool")} {
@@ -47,7 +50,7 @@ func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	old, err := os.ReadFile(path)
 	switch {
 	case err == nil && !strings.Contains(string(old), hookMark):
-		if err := os.Rename(path, filepath.Join(hooks, kept)); err != nil {
+		if err := keep(path, filepath.Join(hooks, kept)); err != nil {
 			return fmt.Errorf("keep the hook that is there: %w", err)
 		}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -65,10 +68,26 @@ func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	return os.Rename(tmp, path)
 }
 
-// exactConfig reads a setting of one repository only, not of the user or the system.
-func exactConfig(ctx context.Context, gitDir, key string) (string, error) {
-	out, err := run(ctx, gitDir, "config", "--local", "--get", key)
-	return strings.TrimSpace(string(out)), err
+// keep renames a foreign hook to the name under which ours calls it. One that was kept earlier, and that somebody has
+// replaced since, gets a number: it no longer runs, but is not lost.
+func keep(path, to string) error {
+	for n := 1; ; n++ {
+		old := fmt.Sprintf("%s.%d", to, n)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return os.Rename(path, to)
+		}
+		if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
+			if err := os.Rename(to, old); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// hooksPath reads core.hooksPath of the repository itself: that of the server's user is not the pusher's.
+func hooksPath(ctx context.Context, gitDir string) (string, error) {
+	out, err := run(ctx, gitDir, "config", "--local", "--type=path", "--get", "core.hooksPath")
+	return strings.TrimSuffix(string(out), "\n"), err
 }
 
 func quoteShell(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
@@ -87,7 +106,8 @@ type SpooledPush struct {
 	Updates []RefUpdate
 }
 
-// Spooled returns the pushes that wait in a repository's spool, oldest first. Files that are no pushes are skipped.
+// Spooled returns the pushes that wait in a repository's spool, oldest first by the time they were written: the names
+// tell seconds only. Files that are no pushes are skipped.
 func Spooled(gitDir string) ([]SpooledPush, error) {
 	dir := filepath.Join(gitDir, "signalbox", "spool")
 	entries, err := os.ReadDir(dir)
@@ -98,6 +118,7 @@ func Spooled(gitDir string) ([]SpooledPush, error) {
 		return nil, err
 	}
 	var out []SpooledPush
+	written := map[string]time.Time{}
 	for _, e := range entries {
 		if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".push") {
 			continue
@@ -109,6 +130,9 @@ func Spooled(gitDir string) ([]SpooledPush, error) {
 		if err != nil {
 			return nil, err
 		}
+		if info, err := e.Info(); err == nil {
+			written[e.Name()] = info.ModTime()
+		}
 		p := SpooledPush{ID: e.Name()}
 		for _, line := range strings.Split(string(b), "\n") {
 			f := strings.SplitN(line, " ", 3)
@@ -118,13 +142,15 @@ func Spooled(gitDir string) ([]SpooledPush, error) {
 		}
 		out = append(out, p)
 	}
-	slices.SortFunc(out, func(a, b SpooledPush) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(out, func(a, b SpooledPush) int {
+		return cmp.Or(written[a.ID].Compare(written[b.ID]), strings.Compare(a.ID, b.ID))
+	})
 	return out, nil
 }
 
 // RemoveSpooled forgets a push that was handled.
 func RemoveSpooled(gitDir, id string) error {
-	if id != filepath.Base(id) {
+	if id != filepath.Base(id) || !strings.HasSuffix(id, ".push") {
 		return signalbox.Errorf(signalbox.CodeInvalid, "%q is not the name of a spooled push", id)
 	}
 	err := os.Remove(filepath.Join(gitDir, "signalbox", "spool", id))

@@ -2,6 +2,9 @@ package forge
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,12 +24,15 @@ type Snapshot struct {
 // of everything in the work tree that is not ignored, on a branch of the present name. Index, refs and files of the
 // work tree are not touched. Without changes the commit is HEAD itself.
 func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
-	out, err := run(ctx, dir, "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir")
+	out, err := run(ctx, dir, "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir", "--show-object-format")
 	if err != nil {
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%s is not in a git work tree: run this inside a repository, or make one with \"git init\"", dir)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	root, gitDir, common := lines[0], lines[1], lines[2]
+	if len(lines) != 4 {
+		return nil, fmt.Errorf("git described the work tree in %d lines", len(lines))
+	}
+	root, gitDir, common, format := lines[0], lines[1], lines[2], lines[3]
 	s := &Snapshot{Root: root, Branch: "detached"}
 	if out, err := run(ctx, root, "symbolic-ref", "--quiet", "--short", "HEAD"); err == nil {
 		s.Branch = strings.TrimSpace(string(out))
@@ -35,12 +41,17 @@ func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
 	if out, err := run(ctx, root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"); err == nil {
 		head = strings.TrimSpace(string(out))
 	}
-	if _, err := run(ctx, filepath.Dir(into), "init", "--quiet", "--bare", "--", into); err != nil {
+	if _, err := run(ctx, filepath.Dir(into), "init", "--quiet", "--bare", "--object-format="+format, "--", into); err != nil {
 		return nil, err
 	}
 	alternates := filepath.Join(into, "objects", "info", "alternates")
 	if err := os.WriteFile(alternates, []byte(filepath.Join(common, "objects")+"\n"), 0o600); err != nil {
 		return nil, err
+	}
+	if b, err := os.ReadFile(filepath.Join(common, "shallow")); err == nil { // where a shallow clone's history ends
+		if err := os.WriteFile(filepath.Join(into, "shallow"), b, 0o600); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.commit(ctx, gitDir, into, head); err != nil {
 		return nil, err
@@ -58,13 +69,13 @@ func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
 // commit writes the work tree into the snapshot's own objects, by an index of its own.
 func (s *Snapshot) commit(ctx context.Context, gitDir, into, head string) error {
 	index := filepath.Join(into, "snapshot-index")
-	if b, err := os.ReadFile(filepath.Join(gitDir, "index")); err == nil { // saves hashing what has not changed
-		if err := os.WriteFile(index, b, 0o600); err != nil {
-			return err
-		}
+	if err := copyIndex(filepath.Join(gitDir, "index"), index); err != nil {
+		return fmt.Errorf("copy the index: %w", err)
 	}
+	defer os.Remove(index)
 	in := func(args ...string) (string, error) {
-		cmd := command(ctx, s.Root, args...)
+		// A split index would be written in two halves, one of them into the user's repository.
+		cmd := command(ctx, s.Root, append([]string{"-c", "core.splitIndex=false"}, args...)...)
 		cmd.Env = append(cmd.Env, "GIT_DIR="+gitDir, "GIT_WORK_TREE="+s.Root, "GIT_INDEX_FILE="+index,
 			"GIT_OBJECT_DIRECTORY="+filepath.Join(into, "objects"),
 			"GIT_AUTHOR_NAME=Signalbox", "GIT_AUTHOR_EMAIL=signalbox@localhost", "GIT_COMMITTER_NAME=Signalbox", "GIT_COMMITTER_EMAIL=signalbox@localhost")
@@ -72,25 +83,52 @@ func (s *Snapshot) commit(ctx context.Context, gitDir, into, head string) error 
 		return strings.TrimSpace(string(out)), err
 	}
 	if _, err := in("add", "--all", "--", "."); err != nil {
-		return err
+		return signalbox.Errorf(signalbox.CodeInvalid, "cannot read the work tree %s: %w", s.Root, err)
 	}
 	tree, err := in("write-tree")
 	if err != nil {
 		return err
 	}
 	args := []string{"commit-tree", "-m", "Work tree with uncommitted changes", tree}
+	base, err := in("hash-object", "-t", "tree", "--stdin") // the empty tree
+	if err != nil {
+		return err
+	}
 	if head != "" {
-		diff, err := in("diff", "--cached", "--name-only", "-z", head, "--")
-		if err != nil {
+		if base, err = in("rev-parse", "--verify", head+"^{tree}"); err != nil {
 			return err
 		}
-		s.Changed = strings.Count(diff, "\x00")
-		if s.Changed == 0 {
+		if base == tree {
 			s.SHA = head
 			return nil
 		}
 		args = append(args, "-p", head)
 	}
+	changed, err := in("diff-tree", "-r", "--name-only", "-z", base, tree)
+	if err != nil {
+		return err
+	}
+	s.Changed = strings.Count(changed, "\x00")
 	s.SHA, err = in(args...)
 	return err
+}
+
+// copyIndex copies an index with its time, which saves hashing what has not changed. The time matters: git trusts a
+// file's size and time only when they are older than the index.
+func copyIndex(from, to string) error {
+	info, err := os.Stat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was ever added
+	}
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		return err
+	}
+	return os.Chtimes(to, info.ModTime(), info.ModTime())
 }
