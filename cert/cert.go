@@ -24,6 +24,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,8 +109,8 @@ func Ensure(ctx context.Context, o Options) (*Manager, error) {
 
 func hosts(more []string) []string {
 	all := []string{"localhost", "127.0.0.1", "::1"}
-	if name, err := os.Hostname(); err == nil && name != "" {
-		all = append(all, name)
+	if name, err := os.Hostname(); err == nil && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r > '~' || r <= ' ' }) {
+		all = append(all, name) // a certificate holds ASCII names only; ours must not fail for how the machine is called
 	}
 	for _, h := range more {
 		if h != "" && !slices.Contains(all, h) {
