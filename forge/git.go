@@ -42,9 +42,7 @@ const timeout = time.Minute
 
 // IsLocal tells whether s names a repository on this machine, and returns its git folder.
 func IsLocal(s string) (dir string, ok bool) {
-	if strings.HasPrefix(s, "file://") {
-		s = strings.TrimPrefix(s, "file://")
-	}
+	s = strings.TrimPrefix(s, "file://")
 	if !filepath.IsAbs(s) {
 		return "", false
 	}

@@ -137,13 +137,13 @@ func TestSnapshotWithoutCommits(t *testing.T) {
 	isolate(t)
 	dir := t.TempDir()
 	git(t, dir, "init", "-q", "-b", "trunk")
-	s, into := snapshot(t, dir)
+	s, _ := snapshot(t, dir)
 	if s.Branch != "trunk" || s.Changed != 0 || s.SHA == "" {
 		t.Errorf("an empty repository gave %+v", s)
 	}
 	write(t, "x", dir, "a")
 	write(t, "y", dir, "b")
-	s, into = snapshot(t, dir)
+	s, into := snapshot(t, dir)
 	if s.Branch != "trunk" || s.Changed != 2 {
 		t.Errorf("got %+v", s)
 	}
