@@ -176,9 +176,9 @@ var calls = []struct {
 	{
 		"os",
 		[]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"},
-		[]string{"cmd", "agent/executor", "store/storetest"},
-		"behaviour is decided by arguments; tests need no environment " +
-			"(agent/executor passes the host's environment on to jobs, store/storetest is told where PostgreSQL is)",
+		[]string{"cmd", "agent/executor", "forge", "store/storetest"},
+		"behaviour is decided by arguments; tests need no environment (agent/executor passes the host's environment on " +
+			"to jobs, forge a cleaned one to git and ssh, store/storetest is told where PostgreSQL is)",
 	},
 	{"syscall", []string{"Getenv", "Environ"}, []string{"cmd", "agent/executor"}, "behaviour is decided by arguments"},
 	{
