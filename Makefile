@@ -7,6 +7,7 @@ GO        ?= go
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 
 # The agent runs on other people's machines: these packages must compile for all of them.
 PORTABLE  := ./agent/... ./agentapi/...
@@ -38,8 +39,13 @@ test: ## all tests with the race detector and a PostgreSQL of their own; nothing
 	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...; \
 	echo "make test: passed"
 
-bench: ## the benchmarks, once each
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: ## the benchmarks, once each, with a PostgreSQL of their own
+	@dir=$$(scripts/setup-test-env $$$$); \
+	trap 'scripts/teardown-test-env "$$dir"' EXIT; \
+	trap 'exit 130' INT; trap 'exit 143' TERM; \
+	. "$$dir/env"; \
+	export SIGNALBOX_TEST_REQUIRE=1; \
+	$(GO) test -run '^$$' -bench . -benchmem $(BENCH_ARGS) ./...
 
 web: ## check the browser's JavaScript; nothing is bundled, the files are embedded as they are
 	@if ! command -v node >/dev/null; then \

@@ -39,9 +39,7 @@ func applied(s State, c Changes, jobsPerBlock int) State {
 	if c.Pipeline != nil {
 		next.Pipeline = c.Pipeline
 	}
-	for _, b := range s.Blocks {
-		next.Blocks = append(next.Blocks, b)
-	}
+	next.Blocks = append(next.Blocks, s.Blocks...)
 	for _, ch := range c.Blocks {
 		next.Blocks[ch.Block.Index] = ch.Block
 	}
