@@ -35,10 +35,11 @@ type Sealer interface {
 	Open(sealed []byte, additional string) ([]byte, error)
 }
 
-// Blobs keeps sealed bytes under a name; Get returns nil when there are none.
+// Blobs keeps sealed bytes under a name; Get returns nil when there are none, and PutNew
+// keeps what is there.
 type Blobs interface {
 	Get(ctx context.Context, name string) ([]byte, error)
-	Put(ctx context.Context, name string, data []byte) error
+	PutNew(ctx context.Context, name string, data []byte) error
 }
 
 // Options for Ensure; Dir, Keys and Blobs are required.
@@ -86,7 +87,7 @@ func Ensure(ctx context.Context, o Options) (*Manager, error) {
 		if sealed, err = newAuthority(o); err != nil {
 			return nil, err
 		}
-		if err := o.Blobs.Put(ctx, blobName, sealed); err != nil {
+		if err := o.Blobs.PutNew(ctx, blobName, sealed); err != nil {
 			return nil, fmt.Errorf("store the certificate authority: %w", err)
 		}
 		// Another server may have been as new as we are: what is stored now counts.

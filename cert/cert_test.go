@@ -56,7 +56,7 @@ func (s *shelf) Get(_ context.Context, name string) ([]byte, error) {
 	return s.held[name], s.fail
 }
 
-func (s *shelf) Put(_ context.Context, name string, data []byte) error {
+func (s *shelf) PutNew(_ context.Context, name string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {

@@ -101,9 +101,9 @@ func organizationID(ctx context.Context, st *store.Store) (string, error) {
 	if len(b) > 0 {
 		return string(b), nil
 	}
-	id := signalbox.NewID()
-	if err := st.Put(ctx, name, []byte(id)); err != nil {
+	if err := st.PutNew(ctx, name, []byte(signalbox.NewID())); err != nil {
 		return "", fmt.Errorf("name the organization: %w", err)
 	}
-	return id, nil
+	b, err = st.Get(ctx, name)
+	return string(b), err
 }

@@ -70,8 +70,10 @@ func (d *database) write(ctx context.Context, fn txFunc) error {
 			batch := d.pending[:n:n]
 			d.pending = d.pending[n:]
 			d.mu.Unlock()
-			d.commit(ctx, batch)
-			<-d.lead
+			func() {
+				defer func() { <-d.lead }() // also when a test's Fatal ends this goroutine
+				d.commit(ctx, batch)
+			}()
 		}
 	}
 }

@@ -26,3 +26,11 @@ func (s *Store) Put(ctx context.Context, name string, data []byte) error {
 		return err
 	})
 }
+
+// PutNew stores a sealed blob unless there is one of that name already: the first of several servers wins.
+func (s *Store) PutNew(ctx context.Context, name string, data []byte) error {
+	return s.Write(ctx, func(t *Tx) error {
+		_, err := t.exec(`INSERT INTO sealed (name, data) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, data)
+		return err
+	})
+}

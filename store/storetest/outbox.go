@@ -127,4 +127,11 @@ func testSealed(s *suite) {
 		}
 		expect(data)
 	}
+	if err := s.s.PutNew(ctx, "key", []byte("late")); err != nil {
+		s.Fatal(err)
+	}
+	expect([]byte("second"))
+	if err := s.s.PutNew(ctx, "other", []byte("first")); err != nil {
+		s.Fatal(err)
+	}
 }
