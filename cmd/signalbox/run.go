@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agent/executor"
 	"github.com/signalbox-ci/signalbox/local"
 )
 
@@ -56,6 +57,9 @@ func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
 	dir, err := local.NewDir(ctx, cwd, time.Now())
 	if err != nil {
 		return err
+	}
+	if err := executor.AdoptOrphans(); err != nil {
+		g.logger().Warn("a job's process that hides well may outlive it", "error", err)
 	}
 	show := &localProgress{progress: newProgress(g.out), quiet: c.Quiet || g.Output == "json", blocks: map[string]string{}}
 	if g.Output == "json" {

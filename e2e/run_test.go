@@ -1,0 +1,150 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// examples are the pipelines that spec reads in its own tests.
+const examples = "../spec/testdata/examples"
+
+// runLocally runs `signalbox run` in a repository of its own that holds one pipeline file.
+func runLocally(t *testing.T, yaml string, args ...string) (out, errs string, code int) {
+	t.Helper()
+	w := &world{T: t, dir: t.TempDir()}
+	dir := filepath.Join(w.dir, "repo")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "pipeline.yml"), []byte(yaml), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.git(dir, "init", "-q", "--initial-branch=dev")
+	w.git(dir, "add", "--all")
+	w.git(dir, "commit", "-q", "-m", "first")
+	cmd := exec.Command(program, append([]string{"run", "pipeline.yml"}, args...)...)
+	cmd.Dir = dir
+	var o, e bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &o, &e
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return o.String(), e.String(), cmd.ProcessState.ExitCode()
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestExamplesRunLocally(t *testing.T) {
+	for name, want := range map[string]struct {
+		code   int
+		blocks string
+	}{
+		"01-implicit-sequence.yml": {0, "Nameless block 1 passed: Nameless 1 PASSED, Compile PASSED, Nameless 2 PASSED; Build passed: Nameless 1 PASSED; Nameless block 2 passed: Nameless 1 PASSED"},
+		"03-dag-failure.yml":       {10, "Lint failed: lint FAILED; Test passed: test PASSED; Package canceled: ; Docs passed: docs PASSED; Publish canceled: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, errs, code := runLocally(t, read(t, filepath.Join(examples, name)), "--output", "json")
+			if code != want.code {
+				t.Fatalf("exit code %d, want %d\n%s%s", code, want.code, out, errs)
+			}
+			var d description
+			decode(t, out, &d)
+			var blocks []string
+			for _, b := range d.Blocks {
+				var jobs []string
+				for _, j := range b.Jobs {
+					jobs = append(jobs, j.Name+" "+j.Result)
+				}
+				blocks = append(blocks, b.Name+" "+b.Result+": "+strings.Join(jobs, ", "))
+			}
+			if got := strings.Join(blocks, "; "); got != want.blocks {
+				t.Errorf("got  %s\nwant %s", got, want.blocks)
+			}
+		})
+	}
+}
+
+var position = regexp.MustCompile(`(?m)^pipeline\.yml:\d+:\d+: `)
+
+// TestWrongFilesAreRefusedWithTheirPlace covers the wrong examples, and the right ones that need what is still to come.
+func TestWrongFilesAreRefusedWithTheirPlace(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(examples, "invalid", "*.yml"))
+	if err != nil || len(files) < 15 {
+		t.Fatal(files, err)
+	}
+	for _, n := range []string{"02-matrix-parallelism.yml", "04-skip-run-conditions.yml", "05-fail-fast.yml", "06-queue-autocancel.yml", "07-prologue-epilogue-merge.yml",
+		"08-change-in.yml", "09-promotions.yml", "10-deploy-templates.yml", "11-limits-containers.yml", "12-partial-rerun.yml"} {
+		files = append(files, filepath.Join(examples, n))
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			t.Parallel()
+			out, errs, code := runLocally(t, read(t, f))
+			if code != 2 || !position.MatchString(errs) {
+				t.Errorf("exit code %d\n%s%s", code, out, errs)
+			}
+		})
+	}
+}
+
+func TestRunOneBlockOrJob(t *testing.T) {
+	yaml := read(t, filepath.Join(examples, "03-dag-failure.yml"))
+	if out, errs, code := runLocally(t, yaml, "--block", "Docs"); code != 0 || strings.Contains(out, "Lint") {
+		t.Errorf("--block: exit code %d\n%s%s", code, out, errs)
+	}
+	if out, errs, code := runLocally(t, yaml, "--job", "lint"); code != 10 {
+		t.Errorf("--job: exit code %d\n%s%s", code, out, errs)
+	}
+	if _, errs, code := runLocally(t, yaml, "--job", "no such"); code != 2 || !strings.Contains(errs, `"lint"`) {
+		t.Errorf("unknown job: exit code %d, %s", code, errs)
+	}
+}
+
+// TestInterruptedRunStopsItsProcesses presses Ctrl-C while a job sleeps.
+func TestInterruptedRunStopsItsProcesses(t *testing.T) {
+	dir := t.TempDir()
+	mark := filepath.Join(dir, "pid")
+	w := &world{T: t, dir: dir}
+	repo := filepath.Join(dir, "repo")
+	if err := os.MkdirAll(repo, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	yaml := "version: v1.0\nagent: {machine: {type: s1-x}}\nblocks:\n  - task: {jobs: [{commands: ['sleep 300 & echo $! > " + mark + ".tmp; mv " + mark + ".tmp " + mark + "; wait']}]}\n"
+	if err := os.WriteFile(filepath.Join(repo, "pipeline.yml"), []byte(yaml), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.git(repo, "init", "-q")
+	cmd := exec.Command(program, "run", "pipeline.yml")
+	cmd.Dir = repo
+	var out output
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the job runs", func() bool { _, err := os.Stat(mark); return err == nil })
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 11 {
+		t.Errorf("exit code %d\n%s", code, &out)
+	}
+	pid := strings.TrimSpace(read(t, mark))
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err == nil && !strings.Contains(string(status), "State:\tZ") {
+		t.Errorf("process %s of the job is still there:\n%s", pid, status)
+	}
+}
