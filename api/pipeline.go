@@ -182,7 +182,7 @@ func describeBlocks(tx *store.Tx, pipelineID string, jobs []*signalbox.Job) ([]m
 			if j.BlockID == b.ID {
 				list = append(list, map[string]any{
 					"name": j.Name, "index": j.Index, "job_id": j.ID, "status": jobState(j.State), "result": jobResult(j.Result),
-					"reason": string(j.Reason), "started_at": unixText(j.StartedAt), "finished_at": unixText(j.FinishedAt),
+					"reason": string(j.Reason), "failure_reason": j.FailureReason, "started_at": unixText(j.StartedAt), "finished_at": unixText(j.FinishedAt),
 				})
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/spec"
@@ -19,14 +20,18 @@ const Actor = "engine"
 
 // Engine applies steps. The zero value is not usable; see New.
 type Engine struct {
-	store *store.Store
-	log   *slog.Logger
+	store    *store.Store
+	log      *slog.Logger
+	anyAgent bool
 }
 
 // Options for New; Store is required.
 type Options struct {
-	Store  *store.Store
-	Logger *slog.Logger // default: discard
+	Store *store.Store
+	// AnyAgent lets jobs ask for agent types that do not exist, as where there are no agents at all. Otherwise such a
+	// job fails at once, because nobody would ever take it.
+	AnyAgent bool
+	Logger   *slog.Logger // default: discard
 }
 
 // New returns an engine over a store.
@@ -34,7 +39,7 @@ func New(o Options) *Engine {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Engine{store: o.Store, log: o.Logger}
+	return &Engine{store: o.Store, log: o.Logger, anyAgent: o.AnyAgent}
 }
 
 // Source is a pipeline file as found at a commit, or why it could not be read.
@@ -122,23 +127,28 @@ func (e *Engine) apply(tx *store.Tx, s State, c Changes) error {
 			return err
 		}
 	}
+	again := false
 	for _, b := range c.Start {
-		if err := e.startJobs(tx, s.Pipeline, b); err != nil {
+		refused, err := e.startJobs(tx, s.Pipeline, b)
+		if err != nil {
 			return err
 		}
+		again = again || refused
 	}
 	for _, j := range c.Stop {
 		if err := stopJob(tx, j.Job, j.Reason, Actor); err != nil {
 			return err
 		}
 	}
-	if c.Pipeline == nil {
-		return nil
+	if c.Pipeline != nil {
+		if err := tx.UpdatePipeline(c.Pipeline, Actor, c.Why, ""); err != nil {
+			return err
+		}
 	}
-	if err := tx.UpdatePipeline(c.Pipeline, Actor, c.Why, ""); err != nil {
-		return err
+	if again {
+		return e.Advance(tx, s.Pipeline.ID)
 	}
-	if c.Pipeline.State != signalbox.PipelineDone {
+	if c.Pipeline == nil || c.Pipeline.State != signalbox.PipelineDone {
 		return nil
 	}
 	// Without this lock, a pipeline that is being created beside us could see us still running while we do not see
@@ -153,16 +163,55 @@ func (e *Engine) apply(tx *store.Tx, s State, c Changes) error {
 	return e.Advance(tx, next)
 }
 
-func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Block) error {
-	for i, j := range p.Plan.Blocks[b.Index].Jobs {
-		if err := tx.CreateJob(&signalbox.Job{
-			BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: j.Name,
-			AgentType: j.Spec.MachineType, Priority: defaultPriority, Spec: j.Spec, State: signalbox.JobQueued,
-		}, Actor); err != nil {
-			return err
+// startJobs makes the jobs of a block. It tells whether some of them failed at once.
+func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Block) (refused bool, err error) {
+	for i, pj := range p.Plan.Blocks[b.Index].Jobs {
+		j := &signalbox.Job{
+			BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: pj.Name,
+			AgentType: pj.Spec.MachineType, Priority: defaultPriority, Spec: pj.Spec, State: signalbox.JobQueued,
+		}
+		if err := tx.CreateJob(j, Actor); err != nil {
+			return false, err
+		}
+		problem, err := e.noAgentType(tx, j.AgentType)
+		if err != nil {
+			return false, err
+		}
+		if problem == "" {
+			continue
+		}
+		refused = true
+		j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, problem
+		j.FinishedAt = tx.Now
+		if err := tx.UpdateJob(j, signalbox.JobQueued, Actor, "failed: no such agent type", problem); err != nil {
+			return false, err
 		}
 	}
-	return nil
+	return refused, nil
+}
+
+// noAgentType returns a sentence when there is no agent type of that name, "" when there is.
+func (e *Engine) noAgentType(tx *store.Tx, name string) (string, error) {
+	if e.anyAgent {
+		return "", nil
+	}
+	_, err := tx.AgentType(name)
+	if err == nil || signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+		return "", err
+	}
+	all, err := tx.AgentTypes()
+	if err != nil {
+		return "", err
+	}
+	if len(all) == 0 {
+		return fmt.Sprintf("This server has no agent type %q, and no other one: make it with \"signalbox agent-type create\" and start an agent.", name), nil
+	}
+	var names []string
+	for _, t := range all {
+		names = append(names, t.Name)
+	}
+	return fmt.Sprintf("This server has no agent type %q. There are: %s. Name one of them in the pipeline file, or make it with \"signalbox agent-type create\".",
+		name, strings.Join(names, ", ")), nil
 }
 
 const defaultPriority = 50

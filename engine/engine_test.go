@@ -28,7 +28,12 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	w := &world{T: t, st: st, eng: New(Options{Store: st}), p: &signalbox.Project{Name: "demo", GitURL: "/srv/git/team/demo.git", PipelineFile: "p.yml"}}
-	w.write(func(tx *store.Tx) error { return tx.CreateProject(w.p, "test") })
+	w.write(func(tx *store.Tx) error {
+		if err := tx.CreateAgentType(&signalbox.AgentType{Name: "s1-linux"}, "test"); err != nil {
+			return err
+		}
+		return tx.CreateProject(w.p, "test")
+	})
 	return w
 }
 
@@ -63,10 +68,7 @@ func (w *world) agent(name string, single bool) *signalbox.Agent {
 	w.write(func(tx *store.Tx) error {
 		typ, err := tx.AgentType("s1-linux")
 		if err != nil {
-			typ = &signalbox.AgentType{Name: "s1-linux"}
-			if err := tx.CreateAgentType(typ, "test"); err != nil {
-				return err
-			}
+			return err
 		}
 		a.AgentTypeID, a.AgentType = typ.ID, typ.Name
 		return tx.CreateAgent(a, "hash-"+name)
@@ -362,4 +364,22 @@ func TestRepositoryNames(t *testing.T) {
 			t.Errorf("%s: %s, want %s", url, got, want)
 		}
 	}
+}
+
+func TestUnknownAgentTypeFailsAtOnceAndSaysWhatThereIs(t *testing.T) {
+	w := newWorld(t)
+	p := w.start(strings.ReplaceAll(twoBlocks, "s1-linux", "e1-standard-2"))
+	if p.State != signalbox.PipelineDone || p.Result != signalbox.ResultFailed || p.Reason != signalbox.ReasonStartFailed {
+		t.Fatalf("%s %s/%s", p.State, p.Result, p.Reason)
+	}
+	w.write(func(tx *store.Tx) error {
+		jobs, err := tx.JobsOf(p.ID)
+		if err != nil {
+			return err
+		}
+		if len(jobs) != 1 || !strings.Contains(jobs[0].FailureReason, `no agent type "e1-standard-2". There are: s1-linux.`) {
+			t.Errorf("%d jobs, %+v", len(jobs), jobs[0])
+		}
+		return nil
+	})
 }

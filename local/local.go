@@ -87,7 +87,7 @@ func Run(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.store.Close()) }()
-	r.engine = engine.New(engine.Options{Store: r.store, Logger: o.Logger})
+	r.engine = engine.New(engine.Options{Store: r.store, AnyAgent: true, Logger: o.Logger})
 	r.logs = joblog.New(joblog.Options{Store: r.store})
 	// A run that is stopped still writes down how it ended.
 	keep := context.WithoutCancel(ctx)

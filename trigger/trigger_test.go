@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = st.Close() })
 	w.st = st
-	w.tr, err = New(Options{Store: st, Engine: engine.New(engine.Options{Store: st}), MirrorDir: t.TempDir()})
+	w.tr, err = New(Options{Store: st, Engine: engine.New(engine.Options{Store: st, AnyAgent: true}), MirrorDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

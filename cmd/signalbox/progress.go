@@ -97,6 +97,13 @@ func (p *progress) summary(d *description) {
 	if len(rows) > 0 {
 		fmt.Fprintln(p.out, table([]string{"BLOCK", "JOB", "RESULT", "REASON"}, rows))
 	}
+	for _, b := range d.Blocks {
+		for _, j := range b.Jobs {
+			if j.Failure != "" {
+				fmt.Fprintf(p.out, "%s / %s: %s\n", printable(b.Name), printable(j.Name), printable(j.Failure))
+			}
+		}
+	}
 	if d.Pipeline.ErrorDescription != "" {
 		for _, l := range strings.Split(d.Pipeline.ErrorDescription, "\n") {
 			fmt.Fprintln(p.out, printable(l))

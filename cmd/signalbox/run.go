@@ -138,7 +138,7 @@ func (l *localProgress) describe(p *signalbox.Pipeline, blocks []*signalbox.Bloc
 			if j.BlockID != b.ID {
 				continue
 			}
-			dj := descriptionJob{Name: j.Name, ID: j.ID, Status: "QUEUED", Reason: string(j.Reason), StartedAt: unixText(j.StartedAt), FinishedAt: unixText(j.FinishedAt)}
+			dj := descriptionJob{Name: j.Name, ID: j.ID, Status: "QUEUED", Reason: string(j.Reason), Failure: j.FailureReason, StartedAt: unixText(j.StartedAt), FinishedAt: unixText(j.FinishedAt)}
 			switch j.State {
 			case signalbox.JobRunning:
 				dj.Status = "RUNNING"

@@ -131,6 +131,7 @@ type descriptionJob struct {
 	Status     string `json:"status"`
 	Result     string `json:"result"`
 	Reason     string `json:"reason"`
+	Failure    string `json:"failure_reason"`
 	StartedAt  string `json:"started_at"`
 	FinishedAt string `json:"finished_at"`
 }
