@@ -45,6 +45,9 @@ func (s *Shell) close() error {
 		}()
 	}
 	s.reads.Wait()
+	if s.tree != nil {
+		shells.forget(s.tree.shells)
+	}
 	for i := len(s.files) - 1; i >= 0; i-- {
 		errs = append(errs, s.files[i].undo())
 	}

@@ -355,3 +355,31 @@ func TestBrokenLoginFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Jobs of one process do not touch each other's processes, whatever orphans they make.
+func TestJobsDoNotEndEachOther(t *testing.T) {
+	s := begin(t, nil)
+	others := make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(others)
+		for i := 0; ctx.Err() == nil; i++ {
+			e, err := NewShell(ShellOptions{Dir: filepath.Join(s.opts.Dir, "other"+strconv.Itoa(i))})
+			if err == nil {
+				err = errors.Join(e.Start(context.WithoutCancel(ctx)), e.Close())
+			}
+			if err != nil {
+				others <- err
+				return
+			}
+		}
+	}()
+	out, code := do(t, s, "for i in {1..400}; do (true & sh -c 'true & exit' & true); done 2>/dev/null; echo whole")
+	cancel()
+	for err := range others {
+		t.Error(err)
+	}
+	if code != 0 || !strings.HasSuffix(out, "whole\n") {
+		t.Errorf("%d %q", code, out)
+	}
+}

@@ -20,6 +20,8 @@ type member struct {
 // tree finds the processes of one job: the shells, their descendants, and the process groups of both. A process that
 // was found once stays a member while it lives.
 type tree struct {
+	shells []int // all there were
+
 	mu     sync.Mutex
 	known  map[int]bool
 	groups map[int]bool
@@ -32,6 +34,7 @@ func (t *tree) start(cmd *exec.Cmd) error {
 	if err := shells.start(cmd); err != nil {
 		return err
 	}
+	t.shells = append(t.shells, cmd.Process.Pid)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known[cmd.Process.Pid], t.groups[cmd.Process.Pid] = true, true

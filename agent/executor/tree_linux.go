@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,6 +39,8 @@ type member struct {
 type tree struct {
 	mark []byte
 
+	shells []int // all there were
+
 	mu    sync.Mutex
 	known map[member]bool
 	sids  map[int]bool
@@ -59,6 +62,7 @@ func (t *tree) start(cmd *exec.Cmd) error {
 	if err := shells.start(cmd); err != nil {
 		return err
 	}
+	t.shells = append(t.shells, cmd.Process.Pid)
 	if s, ok := readStat(cmd.Process.Pid); ok {
 		t.known[member{s.pid, s.start}] = true
 		t.sids[s.sid] = true
@@ -96,7 +100,13 @@ func (t *tree) members(except int) []member {
 		if t.known[m] {
 			continue
 		}
-		if t.sids[s.sid] || t.carriesMark(m) || adopted(s, self, mySession) {
+		switch {
+		case t.sids[s.sid] || t.carriesMark(m):
+			t.add(m, s.sid, mySession)
+		case !orphan(s, self, mySession):
+		case s.zombie:
+			_, _ = unix.Wait4(s.pid, nil, unix.WNOHANG, nil)
+		case nobodys(s.pid):
 			t.add(m, s.sid, mySession)
 		}
 	}
@@ -143,14 +153,25 @@ func (t *tree) knownPID(pid int, all []stat) bool {
 	return false
 }
 
-// adopted tells whether a process was given to us when its parent ended: a child of this process in a session that is
-// not ours. Shells are such children too, but they are known. The mark of another job would be found by that job.
-func adopted(s stat, self, mySession int) bool {
-	if !adopting.Load() || s.ppid != self || s.sid == mySession || shells.has(s.pid) {
-		return false
+// orphan tells whether a process was given to us when its parent ended, and is in a session that no job began.
+func orphan(s stat, self, mySession int) bool {
+	return adopting.Load() && s.ppid == self && s.sid != mySession && !shells.has(s.pid) && !shells.owned(s.sid)
+}
+
+// nobodys tells whether a process carries the mark of no job at all, because it cleared its environment. In the middle
+// of an exec an environment looks empty too, so one that does is looked at again.
+func nobodys(pid int) bool {
+	for range 3 {
+		env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+		if err != nil || bytes.Contains(env, []byte(treeVariable+"=")) {
+			return false
+		}
+		if len(env) > 0 {
+			return true
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
-	env, _ := os.ReadFile("/proc/" + strconv.Itoa(s.pid) + "/environ")
-	return !bytes.Contains(env, []byte(treeVariable+"="))
+	return true
 }
 
 func (t *tree) carriesMark(m member) bool {
