@@ -85,8 +85,10 @@ func TestWrongFilesAreRefusedWithTheirPlace(t *testing.T) {
 	if err != nil || len(files) < 15 {
 		t.Fatal(files, err)
 	}
-	for _, n := range []string{"02-matrix-parallelism.yml", "04-skip-run-conditions.yml", "05-fail-fast.yml", "06-queue-autocancel.yml", "07-prologue-epilogue-merge.yml",
-		"08-change-in.yml", "09-promotions.yml", "10-deploy-templates.yml", "11-limits-containers.yml", "12-partial-rerun.yml"} {
+	for _, n := range []string{
+		"02-matrix-parallelism.yml", "04-skip-run-conditions.yml", "05-fail-fast.yml", "06-queue-autocancel.yml", "07-prologue-epilogue-merge.yml",
+		"08-change-in.yml", "09-promotions.yml", "10-deploy-templates.yml", "11-limits-containers.yml", "12-partial-rerun.yml",
+	} {
 		files = append(files, filepath.Join(examples, n))
 	}
 	for _, f := range files {

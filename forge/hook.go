@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,11 +23,14 @@ var postReceive string
 // hookMark tells our hook from anybody else's.
 const hookMark = "# signalbox post-receive hook"
 
+var assignment = regexp.MustCompile(`^[A-Z_][A-Z0-9_]*$`)
+
 // kept is where a hook that was there before lives on.
 const kept = "post-receive.before-signalbox"
 
 // InstallHook makes a repository of this machine tell us of pushes: its post-receive hook writes each push into a spool
 // folder, runs the hook that was there before with the same input, and then starts command without waiting for it.
+// Leading elements of the form NAME=VALUE become its environment, where other users do not see them, unlike arguments.
 // It honours the repository's core.hooksPath. Installing twice is fine, and puts a new command into place.
 func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	r := &Repo{Dir: gitDir}
@@ -57,7 +61,13 @@ func InstallHook(ctx context.Context, gitDir string, command []string) error {
 		return fmt.Errorf("read the hook that is there: %w", err)
 	}
 	quoted := make([]string, len(command))
+	leading := true
 	for i, c := range command {
+		name, value, ok := strings.Cut(c, "=")
+		if leading = leading && ok && assignment.MatchString(name); leading {
+			quoted[i] = name + "=" + quoteShell(value)
+			continue
+		}
 		quoted[i] = quoteShell(c)
 	}
 	text := strings.NewReplacer("@MARK@", hookMark, "@KEPT@", kept, "@COMMAND@", strings.Join(quoted, " ")).Replace(postReceive)

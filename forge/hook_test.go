@@ -221,3 +221,14 @@ func TestInstallHookOutsideARepository(t *testing.T) {
 		t.Errorf("got %v, want CodeInvalid", err)
 	}
 }
+
+func TestHookPassesSecretsByTheEnvironment(t *testing.T) {
+	work, bare := bareWithRemote(t)
+	out := filepath.Join(t.TempDir(), "out")
+	install(t, bare, "TOKEN_X=a b'c$d", "sh", "-c", `printf "%s|%s" "$TOKEN_X" "$1" >"$0.tmp"; mv "$0.tmp" "$0"`, out, "NO=assignment")
+	git(t, work, "push", "-q", "origin", "main")
+	wait(t, "the command", func() bool { _, err := os.Stat(out); return err == nil })
+	if b, err := os.ReadFile(out); err != nil || string(b) != "a b'c$d|NO=assignment" {
+		t.Errorf("the command saw %q, %v", b, err)
+	}
+}

@@ -37,8 +37,8 @@ func (s *Server) installHook(ctx context.Context, p *signalbox.Project) error {
 	if len(s.o.HookCommand) == 0 {
 		return nil
 	}
-	command := append([]string{}, s.o.HookCommand...)
-	return forge.InstallHook(ctx, p.GitDir, append(command, "--project", p.ID, "--token", s.keys.Sign(hookPurpose, p.ID)))
+	command := append([]string{"SIGNALBOX_HOOK_TOKEN=" + s.keys.Sign(hookPurpose, p.ID)}, s.o.HookCommand...)
+	return forge.InstallHook(ctx, p.GitDir, append(command, "--project", p.ID))
 }
 
 func (s *Server) checkHook(projectID, token string) bool {
