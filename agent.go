@@ -18,7 +18,7 @@ type AgentType struct {
 }
 
 // DefaultLostAfter is how long an agent with a job may be silent before the job ends as agent_lost
-// (agent-protocol.md §4.5; the official agent works on alone for up to 10 minutes).
+// (the official agent works on alone for up to 10 minutes).
 const DefaultLostAfter = 15 * time.Minute
 
 // IdleLostAfter is how long an agent without a job may be silent before its name is free again.
@@ -29,7 +29,7 @@ var (
 	agentName     = regexp.MustCompile(`^[a-zA-Z0-9-_/+]+$`)
 )
 
-// ValidateAgentTypeName applies agent-protocol.md §3 to a trimmed name.
+// ValidateAgentTypeName checks a trimmed name: "s1-" and at most 100 letters, digits, dashes and underscores.
 func ValidateAgentTypeName(name string) error {
 	if name == "" {
 		return Errorf(CodeInvalid, "an agent type needs a name")
@@ -43,7 +43,7 @@ func ValidateAgentTypeName(name string) error {
 	return nil
 }
 
-// ValidateAgentName applies agent-protocol.md §3.1 for names that the agent chooses.
+// ValidateAgentName checks a name that an agent chose: up to 80 characters that stand in a path, and no URL.
 func ValidateAgentName(name string) error {
 	if strings.HasPrefix(name, "/") || strings.Contains(name, "://") {
 		return Errorf(CodeInvalid, "not allowed to use URLs for registration")

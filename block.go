@@ -2,7 +2,7 @@ package signalbox
 
 import "time"
 
-// BlockState is where a block stands (pipelines.md §2.3).
+// BlockState is where a block stands; docs/design/states.md draws the moves.
 type BlockState string
 
 const (

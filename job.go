@@ -21,7 +21,7 @@ const (
 	JobStopped JobResult = "stopped"
 )
 
-// Job is a list of commands that runs on one agent. Its result is final at the first terminal commit (I4).
+// Job is a list of commands that runs on one agent. Its result is final at the first terminal commit.
 type Job struct {
 	ID            string
 	BlockID       string

@@ -2,7 +2,7 @@ package signalbox
 
 import "time"
 
-// PipelineState is where a pipeline stands (pipelines.md §2.1).
+// PipelineState is where a pipeline stands; docs/design/states.md draws the moves.
 type PipelineState string
 
 const (
@@ -25,7 +25,7 @@ const (
 )
 
 // Reason is why a pipeline, block, job or attempt ended as it did. The first group is the compatible set of
-// pipelines.md §2; the second tells infrastructure from tests and is mapped to ReasonInternal where only the
+// existing clients; the second tells infrastructure from tests and is mapped to ReasonInternal where only the
 // compatible set may appear (Reason.Compatible).
 type Reason string
 

@@ -12,8 +12,8 @@ const (
 	TriggeredByManualRun TriggeredBy = "manual_run"
 )
 
-// Workflow is the set of pipelines that one push, call or schedule started. It has no state of its own
-// (pipelines.md §1): its pipelines have.
+// Workflow is the set of pipelines that one push, call or schedule started. It has no state of its
+// own: its pipelines have.
 type Workflow struct {
 	ID            string
 	ProjectID     string

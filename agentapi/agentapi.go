@@ -1,5 +1,5 @@
 // Package agentapi holds the wire of the agent protocol: paths, bodies, protocol words and log events, shared by the
-// server that answers and the agent that asks. Field names and words are those of agent-protocol.md, so that official
+// server that answers and the agent that asks. Field names and words are those of the official agent, so that official
 // agents work against our server and ours against theirs. It contains no behaviour beyond encoding.
 package agentapi
 
@@ -92,7 +92,7 @@ type SyncResponse struct {
 	ShutdownReason ShutdownReason `json:"shutdown_reason"`
 }
 
-// JobPayload is everything an agent needs to run a job (agent-protocol.md §6.1).
+// JobPayload is everything an agent needs to run a job.
 type JobPayload struct {
 	JobID          string    `json:"job_id"`
 	JobName        string    `json:"job_name"`

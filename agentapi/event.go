@@ -1,6 +1,6 @@
 package agentapi
 
-// Event words of a job log (agent-protocol.md §7.1).
+// Event words of a job log.
 const (
 	EventJobStarted  = "job_started"
 	EventCmdStarted  = "cmd_started"
