@@ -335,3 +335,37 @@ func TestMetricsAndJobsForAutoscalers(t *testing.T) {
 		}
 	})
 }
+
+func TestALogTokenIsForItsOwnOpenAttempt(t *testing.T) {
+	bubble(t, func(r *replay) {
+		tokens, jobs, logs := map[string]string{}, map[string]string{}, map[string]string{}
+		for _, name := range []string{"agent-one", "agent-two"} {
+			tokens[name] = r.register(agentapi.RegisterRequest{Name: name})
+			jobs[name] = r.job()
+			if res := r.say(tokens[name], waits); res.JobID != jobs[name] {
+				r.Fatalf("%+v", res)
+			}
+			var p agentapi.JobPayload
+			if err := json.Unmarshal(r.fetch(tokens[name], jobs[name]).Body.Bytes(), &p); err != nil {
+				r.Fatal(err)
+			}
+			logs[name] = p.Logger.Token
+		}
+		if w := r.fetch(tokens["agent-one"], jobs["agent-two"]); w.Code != http.StatusNotFound {
+			r.Errorf("an agent with a job of its own reads another's payload: %d", w.Code)
+		}
+		push := func(job, token string) int {
+			return r.call("POST", agentapi.LogsBase+"/"+job+"?start_from=0", "Bearer "+token, []byte(`{"event":"job_started","timestamp":1}`+"\n")).Code
+		}
+		if code := push(jobs["agent-two"], logs["agent-one"]); code != http.StatusUnauthorized {
+			r.Errorf("writing another job's log: %d", code)
+		}
+		if code := push(jobs["agent-one"], logs["agent-one"]); code != http.StatusOK {
+			r.Errorf("writing one's own log: %d", code)
+		}
+		r.say(tokens["agent-one"], agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: jobs["agent-one"], JobResult: "passed"})
+		if code := push(jobs["agent-one"], logs["agent-one"]); code != http.StatusUnauthorized {
+			r.Errorf("writing a log after the end: %d", code)
+		}
+	})
+}

@@ -65,11 +65,15 @@ func applied(s State, c Changes, jobsPerBlock int) State {
 // newState makes a pipeline from "A; B: A; C: A B" (name: dependencies).
 func newState(graph string) State {
 	s := State{Pipeline: &signalbox.Pipeline{ID: "p", State: signalbox.PipelinePending}}
+	parts := strings.Split(graph, ";")
 	index := map[string]int{}
-	for i, part := range strings.Split(graph, ";") {
+	for i, part := range parts {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), ":")
+		index[name] = i
+	}
+	for i, part := range parts {
 		name, deps, _ := strings.Cut(strings.TrimSpace(part), ":")
 		b := &signalbox.Block{ID: name, Name: name, Index: i, State: signalbox.BlockWaiting}
-		index[name] = i
 		for _, d := range strings.Fields(deps) {
 			b.Dependencies = append(b.Dependencies, index[d])
 		}
@@ -144,6 +148,10 @@ func TestStep(t *testing.T) {
 			"result is that of the first block to fail", "Lint; Test; Package: Lint Test; Docs: Test; Publish: Package", 1,
 			[]string{"fail Lint0", "pass Test0", "pass Docs0"},
 			"done failed/test | Lint done failed/test | Test done passed | Package done canceled/fast_failing | Docs done passed | Publish done canceled/fast_failing",
+		},
+		{
+			"the block that failed counts, not one above it that it canceled", "Late: Early; Early", 1,
+			[]string{"fail Early0"}, "done failed/test | Late done canceled/fast_failing | Early done failed/test",
 		},
 		{"infrastructure is not a test", "A; B: A", 1, []string{"lose A0"}, "done failed/agent_lost | A done failed/agent_lost | B done canceled/fast_failing"},
 		{"a failing test outweighs a lost agent", "A", 2, []string{"lose A0", "fail A1"}, "done failed/test | A done failed/test"},

@@ -153,8 +153,10 @@ func TestPushWithoutAHookIsFoundByItsRefs(t *testing.T) {
 
 func TestComparingBeforeTheHookHasWrittenMakesNoSecondWorkflow(t *testing.T) {
 	w := newWorld(t)
-	w.commit("second", pipeline)
-	w.git(w.work, "push", "-q", "origin", "main")
+	for _, m := range []string{"second", "third"} {
+		w.commit(m, pipeline)
+		w.git(w.work, "push", "-q", "origin", "main")
+	}
 	spool := filepath.Join(w.bare, "signalbox", "spool")
 	if err := os.Rename(spool, spool+".away"); err != nil {
 		t.Fatal(err)
@@ -164,7 +166,30 @@ func TestComparingBeforeTheHookHasWrittenMakesNoSecondWorkflow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.deliver()
-	w.expect("main second")
+	w.expect("main third")
+}
+
+func TestASpooledPushCountsOnceEvenIfItsMoveIsPossibleAgain(t *testing.T) {
+	w := newWorld(t)
+	w.commit("second", pipeline)
+	w.git(w.work, "push", "-q", "origin", "main")
+	left, err := forge.Spooled(w.bare)
+	if err != nil || len(left) != 1 {
+		t.Fatal(left, err)
+	}
+	file := filepath.Join(w.bare, "signalbox", "spool", left[0].ID)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.deliver()
+	w.git(w.work, "push", "-q", "-f", "origin", "HEAD~1:main") // back to where the spooled push began
+	w.deliver()
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w.deliver()
+	w.expect("main second", "main first")
 }
 
 func TestBranchesTagsForceAndDelete(t *testing.T) {
