@@ -151,7 +151,8 @@ func TestStep(t *testing.T) {
 		},
 		{
 			"the block that failed counts, not one above it that it canceled", "Late: Early; Early", 1,
-			[]string{"fail Early0"}, "done failed/test | Late done canceled/fast_failing | Early done failed/test",
+			[]string{"fail Early0"},
+			"done failed/test | Late done canceled/fast_failing | Early done failed/test",
 		},
 		{"infrastructure is not a test", "A; B: A", 1, []string{"lose A0"}, "done failed/agent_lost | A done failed/agent_lost | B done canceled/fast_failing"},
 		{"a failing test outweighs a lost agent", "A", 2, []string{"lose A0", "fail A1"}, "done failed/test | A done failed/test"},
