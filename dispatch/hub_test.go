@@ -369,3 +369,26 @@ func TestALogTokenIsForItsOwnOpenAttempt(t *testing.T) {
 		}
 	})
 }
+
+func TestAgentsThatAreGoneLeaveNothingInMemory(t *testing.T) {
+	bubble(t, func(r *replay) {
+		for _, name := range []string{"agent-one", "agent-two"} {
+			r.say(r.register(agentapi.RegisterRequest{Name: name, Hostname: "box"}), waits)
+		}
+		r.say(r.register(agentapi.RegisterRequest{Name: "agent-two", Hostname: "box"}), waits) // started anew
+		time.Sleep(2 * time.Second)
+		r.hub.mu.Lock()
+		n := len(r.hub.present)
+		r.hub.mu.Unlock()
+		if n != 2 {
+			r.Errorf("%d copies of 2 agents", n)
+		}
+		time.Sleep(5 * time.Minute)
+		r.hub.mu.Lock()
+		n, byID := len(r.hub.present), len(r.hub.byID)
+		r.hub.mu.Unlock()
+		if n != 0 || byID != 0 {
+			r.Errorf("%d and %d copies after all agents fell silent", n, byID)
+		}
+	})
+}

@@ -36,7 +36,8 @@ func (h *Hub) report(ctx context.Context, what string, err error) {
 // overlap covers rows that were committed after, but carry a time before, the last look.
 const overlap = 10 * time.Second
 
-// revalidate outdates the copies of agents whose rows changed, in case their wake-up was lost.
+// revalidate outdates the copies of agents whose rows changed, in case their wake-up was lost, and drops those of
+// agents that are gone: most of them will never sync again.
 func (h *Hub) revalidate(ctx context.Context, last time.Time) time.Time {
 	now := h.Now()
 	var rows []*signalbox.Agent
@@ -47,19 +48,21 @@ func (h *Hub) revalidate(ctx context.Context, last time.Time) time.Time {
 		h.report(ctx, "read the agents that changed", err)
 		return last
 	}
-	changed := make(map[string]time.Time, len(rows))
-	for _, r := range rows {
-		changed[r.ID] = r.ChangedAt
-	}
-	h.mu.Lock()
 	var stale []string
-	for id, p := range h.byID {
-		ag, _ := p.rows()
-		if at, ok := changed[id]; ok && !at.Equal(ag.ChangedAt) {
-			stale = append(stale, store.KeyAgent(id))
+	for _, r := range rows {
+		h.mu.Lock()
+		p := h.byID[r.ID]
+		h.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		if !r.GoneAt.IsZero() {
+			h.forget(p)
+		}
+		if ag, _ := p.rows(); !r.ChangedAt.Equal(ag.ChangedAt) {
+			stale = append(stale, store.KeyAgent(r.ID))
 		}
 	}
-	h.mu.Unlock()
 	if len(stale) > 0 {
 		h.Store.Notify(stale...)
 	}

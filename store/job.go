@@ -14,7 +14,7 @@ func scanJob(s scanner, j *signalbox.Job) error {
 		at{&j.QueuedAt}, at{&j.StartedAt}, at{&j.FinishedAt})
 }
 
-// CreateJob stores a queued job and wakes the agents of its type.
+// CreateJob stores a queued job and wakes the dispatcher.
 func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
 	if j.ID == "" {
 		j.ID = signalbox.NewID()
@@ -29,7 +29,7 @@ func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
 		j.AttemptN, ms(j.CreatedAt), ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt)); err != nil {
 		return err
 	}
-	t.Wake(KeyQueue, KeyAgentType(j.AgentType))
+	t.Wake(KeyQueue)
 	return t.Record("job", j.ID, actor, "queued", j.AgentType)
 }
 
@@ -115,7 +115,7 @@ func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason,
 	}
 	t.Wake(KeyJob(j.ID), KeyPipeline(j.PipelineID), KeyWorkflow(j.WorkflowID))
 	if j.State == signalbox.JobQueued {
-		t.Wake(KeyQueue, KeyAgentType(j.AgentType))
+		t.Wake(KeyQueue)
 	}
 	return t.Record("job", j.ID, actor, reason, detail)
 }

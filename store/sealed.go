@@ -19,15 +19,8 @@ func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
 	return data, err
 }
 
-// Put stores a sealed blob under a name, replacing what was there. The store never sees its plain text.
-func (s *Store) Put(ctx context.Context, name string, data []byte) error {
-	return s.Write(ctx, func(t *Tx) error {
-		_, err := t.exec(`INSERT INTO sealed (name, data) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET data = excluded.data`, name, data)
-		return err
-	})
-}
-
 // PutNew stores a sealed blob unless there is one of that name already: the first of several servers wins.
+// The store never sees its plain text.
 func (s *Store) PutNew(ctx context.Context, name string, data []byte) error {
 	return s.Write(ctx, func(t *Tx) error {
 		_, err := t.exec(`INSERT INTO sealed (name, data) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, data)

@@ -156,14 +156,13 @@ type Tx struct {
 func (t *Tx) Wake(keys ...string) { t.keys = append(t.keys, keys...) }
 
 // Keys that Wake and Watch use. A key is a hint: whoever waits looks again.
-func KeyAgentType(name string) string { return "type:" + name }
-func KeyAgent(id string) string       { return "agent:" + id }
-func KeyPipeline(id string) string    { return "pipeline:" + id }
-func KeyWorkflow(id string) string    { return "workflow:" + id }
-func KeyJob(id string) string         { return "job:" + id }
-func KeyAttempt(id string) string     { return "attempt:" + id }
-func KeyLog(attemptID string) string  { return "log:" + attemptID }
-func KeyProject(id string) string     { return "project:" + id }
+func KeyAgent(id string) string      { return "agent:" + id }
+func KeyPipeline(id string) string   { return "pipeline:" + id }
+func KeyWorkflow(id string) string   { return "workflow:" + id }
+func KeyJob(id string) string        { return "job:" + id }
+func KeyAttempt(id string) string    { return "attempt:" + id }
+func KeyLog(attemptID string) string { return "log:" + attemptID }
+func KeyProject(id string) string    { return "project:" + id }
 
 // KeyQueue is woken whenever a job of any type becomes queued.
 const KeyQueue = "queue"

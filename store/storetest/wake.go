@@ -40,8 +40,8 @@ func testWakeUps(s *suite) {
 	logID := signalbox.NewID()
 
 	project, workflow, pipeline := store.KeyProject(w.project.ID), store.KeyWorkflow(w.workflow.ID), store.KeyPipeline(w.pipeline.ID)
-	job, agent, agentType, log := store.KeyJob(j.ID), store.KeyAgent(a.ID), store.KeyAgentType("s1-linux"), store.KeyLog(logID)
-	all := []string{project, workflow, pipeline, job, agent, agentType, log, store.KeyQueue, "custom"}
+	job, agent, log := store.KeyJob(j.ID), store.KeyAgent(a.ID), store.KeyLog(logID)
+	all := []string{project, workflow, pipeline, job, agent, log, store.KeyQueue, "custom"}
 	for _, c := range []struct {
 		name string
 		act  func()
@@ -52,7 +52,7 @@ func testWakeUps(s *suite) {
 		{"a pipeline's change", func() {
 			s.write(func(t *store.Tx) error { p := *w.pipeline; return t.UpdatePipeline(&p, "engine", "x", "") })
 		}, []string{project, workflow, pipeline}},
-		{"a job", func() { s.job(w, 1, 50) }, []string{agentType, store.KeyQueue}},
+		{"a job", func() { s.job(w, 1, 50) }, []string{store.KeyQueue}},
 		{"an offer", func() {
 			s.write(func(t *store.Tx) error {
 				n := *j
@@ -62,7 +62,7 @@ func testWakeUps(s *suite) {
 		}, []string{job, pipeline, workflow}},
 		{"a withdrawal", func() {
 			s.write(func(t *store.Tx) error { return t.UpdateJob(j, signalbox.JobOffered, "x", "y", "") })
-		}, []string{job, pipeline, workflow, agentType, store.KeyQueue}},
+		}, []string{job, pipeline, workflow, store.KeyQueue}},
 		{"an attempt's change", func() {
 			s.write(func(t *store.Tx) error {
 				n := *attempt
