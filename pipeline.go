@@ -48,13 +48,15 @@ const (
 	ReasonInterrupted       Reason = "interrupted"        // the agent's host asked it to go
 	ReasonWithdrawn         Reason = "withdrawn"          // an offer nobody fetched went back to the queue
 	ReasonStartFailed       Reason = "start_failed"       // the agent could not fetch or build the job
+	ReasonImagePull         Reason = "image_pull"         // an image of the job could not be pulled
+	ReasonAgentError        Reason = "agent_error"        // the agent could not run the job: bad payload, no shell, no disk
 )
 
 // Infrastructure tells whether the machinery, not the code under test, is the cause.
 func (r Reason) Infrastructure() bool {
 	switch r {
 	case ReasonAgentLost, ReasonAgentRestarted, ReasonAgentDisconnected, ReasonInterrupted, ReasonWithdrawn,
-		ReasonStartFailed, ReasonInternal, ReasonStuck:
+		ReasonStartFailed, ReasonImagePull, ReasonAgentError, ReasonInternal, ReasonStuck:
 		return true
 	}
 	return false
@@ -64,7 +66,7 @@ func (r Reason) Infrastructure() bool {
 func (r Reason) Compatible() Reason {
 	switch r {
 	case ReasonAgentLost, ReasonAgentRestarted, ReasonAgentDisconnected, ReasonInterrupted, ReasonWithdrawn,
-		ReasonStartFailed:
+		ReasonStartFailed, ReasonImagePull, ReasonAgentError:
 		return ReasonInternal
 	}
 	return r

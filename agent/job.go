@@ -60,6 +60,7 @@ type Job struct {
 	opts    JobOptions
 	sink    Sink
 	sinkErr error
+	reason  signalbox.Reason
 
 	mu      sync.Mutex
 	stopped bool
@@ -95,6 +96,9 @@ func (j *Job) Stop() {
 		j.exec.Stop()
 	}
 }
+
+// Reason tells, after Run, why a failed job failed when its commands are not the cause; "" otherwise.
+func (j *Job) Reason() signalbox.Reason { return j.reason }
 
 func (j *Job) isStopped() bool {
 	j.mu.Lock()
@@ -169,13 +173,23 @@ func (j *Job) prepare(ctx context.Context) bool {
 			exec.Stop()
 		}
 		j.mu.Unlock()
-		err = exec.Start(ctx)
+		err = exec.Start(ctx, j.block)
 	}
 	if err == nil {
 		return true
 	}
 	if j.over() {
 		return false
+	}
+	j.reason = signalbox.ReasonAgentError
+	var f *executor.Failure
+	if errors.As(err, &f) {
+		if f.Reason != "" {
+			j.reason = f.Reason
+		}
+		if f.Logged {
+			return false
+		}
 	}
 	j.block(directivePrepare, func(emit executor.Emit) (int, error) { return 1, emit([]byte(err.Error() + "\n")) })
 	return false

@@ -59,8 +59,9 @@ const (
 type SyncRequest struct {
 	State         AgentState `json:"state"`
 	JobID         string     `json:"job_id"`
-	JobResult     string     `json:"job_result"`     // passed, failed, stopped; only in finished-job
-	InterruptedAt int64      `json:"interrupted_at"` // Unix seconds of SIGTERM, 0 when not interrupted
+	JobResult     string     `json:"job_result"`           // passed, failed, stopped; only in finished-job
+	JobReason     string     `json:"job_reason,omitempty"` // our agent only: why it failed when its commands are not the cause
+	InterruptedAt int64      `json:"interrupted_at"`       // Unix seconds of SIGTERM, 0 when not interrupted
 }
 
 // Action is the one instruction a sync answer gives.

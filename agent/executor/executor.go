@@ -19,8 +19,9 @@ var ErrStopped = errors.New("the job was stopped")
 // Executor is one place in which the commands of one job run. Start comes first and Close last; Run, Export and Inject
 // are called one after the other. Stop may be called at any time, from any goroutine and more than once.
 type Executor interface {
-	// Start prepares the place. The error is a sentence for the job's log.
-	Start(ctx context.Context) error
+	// Start prepares the place. What takes long or can fail for reasons of the job is logged as blocks of its own; log is
+	// nil where nobody wants them. The error is a sentence for the job's log, a *Failure when more is known.
+	Start(ctx context.Context, log Block) error
 	// Run executes text as one command and returns its exit code. Every byte that the command and its children wrote
 	// before it ended has been given to emit when Run returns. An error means that the executor itself is broken or,
 	// ErrStopped, that the job was stopped; the exit code is then 1.
@@ -40,6 +41,20 @@ type Executor interface {
 // itself ended there) nor between \r and \n. The slice is only valid during the call. While it blocks, so does the
 // command that writes: nothing is buffered without limit.
 type Emit func(chunk []byte) error
+
+// Block logs one directive around what run prints and returns the exit code.
+type Block func(directive string, run func(Emit) (int, error)) int
+
+// Failure is why a place for a job could not be made.
+type Failure struct {
+	Reason  signalbox.Reason // image_pull, agent_error, ...
+	Message string           // a sentence
+	Logged  bool             // a block of the job's log says it already
+	Err     error
+}
+
+func (f *Failure) Error() string { return f.Message }
+func (f *Failure) Unwrap() error { return f.Err }
 
 // MaxChunk is the longest piece given to Emit.
 const MaxChunk = 16 << 10

@@ -85,7 +85,7 @@ func NewShell(opts ShellOptions) (Executor, error) {
 }
 
 // Start makes the private directory and the terminal and starts the first shell.
-func (s *Shell) Start(ctx context.Context) error {
+func (s *Shell) Start(ctx context.Context, _ Block) error {
 	if err := os.MkdirAll(filepath.Dir(s.opts.Dir), 0o700); err != nil {
 		return fmt.Errorf("cannot make the directory of the job: %w", err)
 	}

@@ -37,7 +37,7 @@ func begin(t *testing.T, change func(*ShellOptions)) *Shell {
 			t.Errorf("the directory of the job is still there: %v", err)
 		}
 	})
-	if err := e.Start(t.Context()); err != nil {
+	if err := e.Start(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	return e.(*Shell)
@@ -210,7 +210,7 @@ func TestInject(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Start(t.Context()); err != nil {
+	if err := e.Start(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	abs := filepath.Join(t.TempDir(), "abs")
@@ -347,7 +347,7 @@ func TestBrokenLoginFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = e.Start(t.Context())
+	err = e.Start(t.Context(), nil)
 	if err == nil || !strings.Contains(err.Error(), "exit code 6") || !strings.Contains(err.Error(), "because") {
 		t.Error(err)
 	}
@@ -366,7 +366,7 @@ func TestJobsDoNotEndEachOther(t *testing.T) {
 		for i := 0; ctx.Err() == nil; i++ {
 			e, err := NewShell(ShellOptions{Dir: filepath.Join(s.opts.Dir, "other"+strconv.Itoa(i))})
 			if err == nil {
-				err = errors.Join(e.Start(context.WithoutCancel(ctx)), e.Close())
+				err = errors.Join(e.Start(context.WithoutCancel(ctx), nil), e.Close())
 			}
 			if err != nil {
 				others <- err
