@@ -7,11 +7,12 @@ import (
 
 // output turns the bytes that come out of the terminal back into what the commands wrote, and cuts them into chunks.
 //
-// The line discipline puts one \r before every \n (ONLCR). Exactly one \r before each \n is taken away again, so a
-// program that writes \r\n itself is still seen writing \r\n. A \r that is the last byte so far is held back, because
-// only the next byte tells whose it is.
+// A cooked terminal puts one \r before every \n. Exactly one \r before each \n is taken away again then, so a program that
+// writes \r\n itself is still seen writing \r\n. A \r that is the last byte so far is held back, because only the next
+// byte tells whose it is.
 type output struct {
 	emit   Emit
+	cooked bool   // the terminal adds \r
 	mark   []byte // when set: the bytes that end the output of the current command
 	raw    []byte // bytes that may be the beginning of the mark
 	cr     bool   // a \r is held back
@@ -67,6 +68,17 @@ func (o *output) begin(emit Emit) {
 }
 
 func (o *output) translate(b []byte) {
+	if !o.cooked {
+		if o.cr && len(b) > 0 {
+			o.text, o.cr = append(o.text, '\r'), false
+		}
+		for len(b) > 0 {
+			n := min(len(b), MaxChunk)
+			o.text, b = append(o.text, b[:n]...), b[n:]
+			o.full()
+		}
+		return
+	}
 	for len(b) > 0 {
 		if o.cr && b[0] != '\n' {
 			o.text = append(o.text, '\r')
@@ -116,7 +128,7 @@ func (o *output) finish() {
 }
 
 // endsOpen tells whether text ends in a \r that a \n may still follow.
-func (o *output) endsOpen() bool { return o.cr && o.text[len(o.text)-1] == '\r' }
+func (o *output) endsOpen() bool { return (o.cr || !o.cooked) && o.text[len(o.text)-1] == '\r' }
 
 func (o *output) send(n int) {
 	if n == 0 {

@@ -9,19 +9,24 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestOutputIsExactHoweverItIsCut: what programs write goes through the line discipline, is cut anywhere, flushed at
-// any time and put together again without a change, and no piece ends inside a character or a line end.
+// TestOutputIsExactHoweverItIsCut: what programs write goes through the terminal, cooked or not, is cut anywhere, flushed
+// at any time and put together again without a change, and no piece ends inside a character or a line end.
 func TestOutputIsExactHoweverItIsCut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		piece := rapid.SampledFrom([]string{"\n", "\r", "\r\n", "a", "é", "特", "😀", "\x96", "\xe7\x89", "0123456789abcdef", strings.Repeat("x", 3000), strings.Repeat("特", 3000)})
 		wrote := strings.Join(rapid.SliceOfN(piece, 0, 40).Draw(t, "wrote"), "")
 		mark := []byte("0123456789abcdefMARK")
-		raw := append([]byte(strings.ReplaceAll(wrote, "\n", "\r\n")), mark...)
+		cooked := rapid.Bool().Draw(t, "cooked")
+		raw := []byte(wrote)
+		if cooked {
+			raw = []byte(strings.ReplaceAll(wrote, "\n", "\r\n"))
+		}
+		raw = append(raw, mark...)
 		raw = append(raw, "next"...)
 
 		var got []byte
 		var chunks [][]byte
-		o := &output{}
+		o := &output{cooked: cooked}
 		o.begin(func(b []byte) error {
 			got = append(got, b...)
 			chunks = append(chunks, bytes.Clone(b))

@@ -6,15 +6,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// Stop asks for the end of everything that runs. A Run in progress does the work and returns ErrStopped when the
-// processes are gone; without one, Close does it.
-func (s *Shell) Stop() { s.stopOnce.Do(func() { close(s.stopped) }) }
 
 // Close ends the processes of the job and removes its files. A second call returns the first one's error.
 func (s *Shell) Close() error {
@@ -25,7 +20,11 @@ func (s *Shell) Close() error {
 func (s *Shell) close() error {
 	var errs []error
 	if s.tree != nil {
-		s.terminateIdle()
+		var l link = &process{shell: s} // no shell lives, but others may
+		if s.link != nil {
+			l = s.link
+		}
+		s.session.terminate(l)
 	}
 	if s.term != nil {
 		errs = append(errs, s.term.close())
@@ -40,7 +39,7 @@ func (s *Shell) close() error {
 			}
 		}()
 		go func() {
-			for range s.result {
+			for range s.results {
 			}
 		}()
 	}
@@ -58,34 +57,13 @@ func (s *Shell) close() error {
 	return errors.Join(errs...)
 }
 
-// terminateIdle ends the tree while no Run takes what comes out of the terminal.
-func (s *Shell) terminateIdle() {
-	done := make(chan struct{})
-	live := s.live
-	go func() { defer close(done); s.terminate(live) }()
-	for data := s.term.data; ; {
-		select {
-		case _, ok := <-data: // processes that say good-bye must not wait for a reader
-			if !ok {
-				data = nil
-			}
-		case <-s.result:
-		case <-done:
-			if s.live != nil {
-				s.dropShell()
-			}
-			return
-		}
-	}
-}
-
-// terminate ends all processes of the job. The shell is halted first, because otherwise it would go on with the next
+// terminateTree ends all processes of the job. The shell is halted first, because otherwise it would go on with the next
 // line of its text when the program it waits for dies of SIGTERM. When the others are gone, or the grace period is
 // over, it is continued with SIGHUP pending: it runs its EXIT trap and ends before it reads on. What is left is killed.
-func (s *Shell) terminate(p *process) {
+func (s *Shell) terminateTree(p *process) {
 	deadline := time.Now().Add(s.opts.Grace)
 	shell := 0
-	if p != nil && !p.hasEnded() {
+	if p.cmd != nil && !p.hasEnded() {
 		shell = p.cmd.Process.Pid
 		_ = p.cmd.Process.Signal(unix.SIGSTOP)
 	}
@@ -109,10 +87,10 @@ func (s *Shell) terminate(p *process) {
 		_ = p.cmd.Process.Signal(unix.SIGCONT)
 		last := time.NewTimer(max(time.Until(deadline), min(s.opts.Grace, time.Second)))
 		select {
-		case <-p.ended:
+		case <-p.over:
 		case <-last.C:
 			_ = p.cmd.Process.Kill()
-			<-p.ended
+			<-p.over
 		}
 		last.Stop()
 	}
@@ -148,7 +126,7 @@ func pids(ms []member) []int {
 
 func (p *process) hasEnded() bool {
 	select {
-	case <-p.ended:
+	case <-p.over:
 		return true
 	default:
 		return false
@@ -171,14 +149,4 @@ func exitStatus(state *os.ProcessState, err error) int {
 		return 128 + int(ws.Signal())
 	}
 	return state.ExitCode()
-}
-
-// keep returns the letters of s that are in set.
-func keep(s, set string) string {
-	return strings.Map(func(r rune) rune {
-		if strings.ContainsRune(set, r) {
-			return r
-		}
-		return -1
-	}, s)
 }

@@ -90,6 +90,7 @@ func TestCommands(t *testing.T) {
 		"input is gone for good":  {{"exec </dev/null", "", 0}, {"cat; echo on", "on\n", 0}},
 		"a terminal":              {{"test -t 0 && test -t 1 && test -t 2 && stty size", "24 80\n", 0}, {"case $- in *i*) echo interactive;; esac; shopt -q login_shell && echo login", "interactive\nlogin\n", 0}},
 		"terminal settings":       {{"stty echo raw", "", 0}, {"echo a; stty -a | grep -c -- ' -echo '", "a\n1\n", 0}},
+		"a cooked terminal":       {{"stty sane; sleep 0.3; printf 'a\\nb\\r\\n'", "a\nb\r\n", 0}, {"printf 'c\\n'", "c\n", 0}},
 		"bytes":                   {{`printf 'a\001b\000c\n'`, "a\x01b\x00c\n", 0}, {`printf '\x96\x96'`, "\x96\x96", 0}, {`printf '\xe7\x89'`, "\xe7\x89", 0}},
 		"line ends":               {{`printf 'dos\r\nline\r\n10%%\r50%%\r100%%\n\r'`, "dos\r\nline\r\n10%\r50%\r100%\n\r", 0}, {"true", "", 0}},
 		"venv":                    {{"PS1='(venv) '", "", 0}, {"echo a", "a\n", 0}},

@@ -57,7 +57,8 @@ func (t *terminal) read() {
 }
 
 // restore sets the terminal to what every command may expect, whatever the one before did to it: lines as input, no
-// echo, \n written as \r\n and nothing else changed.
+// echo, and what is written comes out as it is. Without the \r that a terminal usually adds, output is exact, and the
+// kernel passes it on several times faster.
 func (t *terminal) restore() error {
 	return t.control(func(fd int) error {
 		a, err := unix.IoctlGetTermios(fd, getTermios)
@@ -65,7 +66,7 @@ func (t *terminal) restore() error {
 			return fmt.Errorf("cannot read the settings of the terminal: %w", err)
 		}
 		a.Iflag = unix.ICRNL | unix.BRKINT | inputUTF8
-		a.Oflag = unix.OPOST | unix.ONLCR
+		a.Oflag = unix.ONLCR // for those who switch processing on; without OPOST it does nothing
 		a.Lflag = unix.ICANON | unix.ISIG | unix.IEXTEN
 		a.Cc[unix.VEOF] = endOfFile
 		a.Cc[unix.VMIN], a.Cc[unix.VTIME] = 1, 0
@@ -74,6 +75,16 @@ func (t *terminal) restore() error {
 		}
 		return nil
 	})
+}
+
+// addsCR tells whether a command has switched on that the terminal writes \r\n for \n ("stty sane").
+func (t *terminal) addsCR() (yes bool) {
+	_ = t.control(func(fd int) error {
+		a, err := unix.IoctlGetTermios(fd, getTermios)
+		yes = err == nil && a.Oflag&unix.OPOST != 0 && a.Oflag&unix.ONLCR != 0
+		return err
+	})
+	return yes
 }
 
 // offerEnd makes sure that whoever reads from the terminal finds the end of file: it types one when none waits.
