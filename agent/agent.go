@@ -6,8 +6,10 @@ package agent
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -156,6 +158,8 @@ type Agent struct {
 	client *client
 
 	dir           string // in StateDir, of this process alone
+	wantedName    string // as configured, "" for a random one
+	jobUser       *executor.User
 	interruptOnce sync.Once
 	interrupted   chan struct{}
 	pushers       sync.WaitGroup
@@ -173,6 +177,7 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	wanted := cfg.Name
 	if cfg.Name == "" {
 		b := make([]byte, 15)
 		_, _ = rand.Read(b) // never fails
@@ -188,7 +193,15 @@ func New(cfg Config) (*Agent, error) {
 			return nil, signalbox.Errorf(signalbox.CodeInvalid, "The CA file %s holds no certificate in PEM form.", cfg.CAFile)
 		}
 	}
-	return &Agent{cfg: cfg, log: cfg.Logger, client: newClient(cfg), interrupted: make(chan struct{})}, nil
+	a := &Agent{cfg: cfg, log: cfg.Logger, client: newClient(cfg), interrupted: make(chan struct{}), wantedName: wanted}
+	if cfg.JobUser != "" {
+		u, err := executor.LookupUser(cfg.JobUser)
+		if err != nil {
+			return nil, err
+		}
+		a.jobUser = u
+	}
+	return a, nil
 }
 
 func (c *Config) check() error {
@@ -257,30 +270,51 @@ func (a *Agent) Run(ctx context.Context) (ExitReason, error) {
 	if err := executor.AdoptOrphans(); err != nil {
 		a.log.Warn("processes that leave their job may outlive it", "error", err)
 	}
-	name, err := a.register(ctx)
+	a.cleanUp(ctx)
+	job, err := a.enter(ctx)
 	if err != nil {
 		if ctx.Err() != nil || isClosed(a.interrupted) {
 			return ExitInterrupted, nil
 		}
 		return ExitUnknown, err
 	}
-	a.log.Info("registered", "name", name)
-
 	pushing, stopPushing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPushing()
-	a.deliverLeftovers(pushing)
 	l := &loop{agent: a, pushing: pushing, state: agentapi.StateWaitingForJobs, messages: make(chan progress, 4), interrupt: a.interrupted}
+	l.takeUp(ctx, job)
 	reason, err := l.run(ctx)
 
 	// Logs first: their tokens die with the agent, and the hook may switch the machine off.
 	a.flush(ctx, err)
 	stopPushing()
 	a.pushers.Wait()
-	if !gone(err) {
-		a.disconnect(ctx)
+	if gone(err) || a.disconnect(ctx) {
+		a.forget()
 	}
 	a.shutdownHook(ctx, reason)
 	return reason, err
+}
+
+// enter makes this process an agent: the one that an earlier process was, when the server still knows it, or a new one.
+// It returns the job that was cut off.
+func (a *Agent) enter(ctx context.Context) (*lastJob, error) {
+	if who, job, ok := a.resume(ctx); ok {
+		a.client.setToken(who.Token)
+		// A sync would be an answer to an offer; this asks nothing but whether the token is known.
+		err := a.client.known(ctx)
+		if err == nil || !gone(err) {
+			a.log.Info("going on as the agent that an earlier process was", "name", who.Name)
+			return job, nil
+		}
+		a.log.Info("the server no longer knows the agent that an earlier process was", "name", who.Name)
+		a.forget()
+	}
+	name, err := a.register(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("registered", "name", name)
+	return nil, nil
 }
 
 // gone tells whether the server no longer knows this agent.
@@ -307,13 +341,20 @@ func (a *Agent) flush(ctx context.Context, err error) {
 }
 
 func (a *Agent) spoolDir() string { return filepath.Join(a.dir, "spool") }
-func (a *Agent) jobsDir() string  { return filepath.Join(a.dir, "jobs") }
+
+// jobsDir is where the private directories of jobs lie. Another user may not enter the state folder, so theirs are elsewhere.
+func (a *Agent) jobsDir() string {
+	if a.jobUser == nil {
+		return filepath.Join(a.dir, "jobs")
+	}
+	sum := sha256.Sum256([]byte(a.dir))
+	return filepath.Join(os.TempDir(), "signalbox-jobs-"+hex.EncodeToString(sum[:8]))
+}
 
 // maxAgents is how many agents may share a state directory.
 const maxAgents = 256
 
-// prepareState takes the first folder in the state directory that no other agent uses, and removes what jobs of an
-// earlier process left in it. Logs that were not delivered stay for deliverLeftovers.
+// prepareState takes the first folder in the state directory that no other agent uses.
 func (a *Agent) prepareState() (*os.File, error) {
 	for n := 1; n <= maxAgents; n++ {
 		a.dir = filepath.Join(a.cfg.StateDir, strconv.Itoa(n))
@@ -327,26 +368,29 @@ func (a *Agent) prepareState() (*os.File, error) {
 		if err != nil {
 			return nil, signalbox.Errorf(signalbox.CodeInvalid, "The state directory cannot be locked: %w", err)
 		}
-		if err := os.RemoveAll(a.jobsDir()); err != nil {
-			a.log.Warn("the directories of earlier jobs cannot be removed", "error", err)
+		if err := a.prepareJobsDir(); err != nil {
+			lock.Close()
+			return nil, err
 		}
 		return lock, nil
 	}
 	return nil, signalbox.Errorf(signalbox.CodeConflict, "The state directory %s is in use by %d agents; give this one another.", a.cfg.StateDir, maxAgents)
 }
 
-// deliverLeftovers goes on with the logs that an earlier process could not deliver.
-func (a *Agent) deliverLeftovers(ctx context.Context) {
-	for _, path := range leftSpools(a.spoolDir()) {
-		sp, meta, err := openSpool(path, a.log)
-		if err != nil {
-			a.log.Warn("a log spool of an earlier run cannot be read", "path", path, "error", err)
-			continue
-		}
-		a.log.Info("delivering the log of an earlier job", "job", meta.JobID, "events", meta.Index)
-		p := &pusher{spool: sp, client: a.client, timing: a.cfg.Timing, log: a.log, meta: meta, old: true}
-		a.pushers.Go(func() { p.run(ctx) })
+// prepareJobsDir makes sure that the folder outside of the state folder is ours: others may write beside it.
+func (a *Agent) prepareJobsDir() error {
+	if a.jobUser == nil {
+		return nil
 	}
+	dir := a.jobsDir()
+	if err := os.Mkdir(dir, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "The folder for jobs cannot be made: %w", err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || !ownedByUs(info) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "The folder %s, where this agent keeps its jobs, belongs to somebody else. Remove it.", dir)
+	}
+	return os.Chmod(dir, 0o711)
 }
 
 // register asks for a place, again while that can help.
@@ -373,6 +417,7 @@ func (a *Agent) register(ctx context.Context) (name string, err error) {
 		resp, err := a.client.register(ctx, a.cfg.Token, req)
 		if err == nil {
 			a.client.setToken(resp.Token)
+			a.saveAccess(resp.Name, resp.Token)
 			return resp.Name, nil
 		}
 		if ctx.Err() != nil {
@@ -402,26 +447,28 @@ func mayRegisterLater(err error) bool {
 		(e.Status == http.StatusBadRequest && strings.Contains(e.Text, "job not available"))
 }
 
-func (a *Agent) disconnect(ctx context.Context) {
+// disconnect says good-bye and tells whether the server has heard it.
+func (a *Agent) disconnect(ctx context.Context) bool {
 	if ctx.Err() != nil { // in a hurry: once
 		once, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if err := a.client.disconnect(once); err != nil {
+		err := a.client.disconnect(once)
+		if err != nil {
 			a.log.Warn("disconnecting failed", "error", err)
 		}
-		return
+		return err == nil || gone(err)
 	}
 	for try := 1; ; try++ {
 		err := a.client.disconnect(ctx)
 		if err == nil {
-			return
+			return true
 		}
 		if gone(err) || try == a.cfg.Timing.DisconnectTries {
 			a.log.Warn("disconnecting failed", "attempts", try, "error", err)
-			return
+			return gone(err)
 		}
 		if !sleep(ctx, a.cfg.Timing.DisconnectPause) {
-			return
+			return false
 		}
 	}
 }

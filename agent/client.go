@@ -122,6 +122,16 @@ func (c *client) refresh(ctx context.Context) (string, error) {
 	return out.Token, err
 }
 
+// known asks whether the server still knows this agent, without telling it anything. Only an answer that says no is an
+// error that gone recognises.
+func (c *client) known(ctx context.Context) error {
+	_, err := c.refresh(ctx)
+	if status(err) == http.StatusUnprocessableEntity { // known, without a job
+		return nil
+	}
+	return err
+}
+
 func (c *client) disconnect(ctx context.Context) error {
 	return c.call(ctx, request{method: http.MethodPost, url: c.base + agentapi.PathDisconnect, auth: c.auth()})
 }

@@ -17,8 +17,26 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 )
 
-// Sink takes the events of a job's log in order. While it blocks, the job waits. An error ends the job.
+// Recorder takes the log of a job in order. While it blocks, the job waits. An error ends the job. b is only valid during
+// the call.
+type Recorder interface {
+	Event(e agentapi.Event) error        // anything but output
+	Output(at time.Time, b []byte) error // what a command printed, at most executor.MaxChunk bytes
+}
+
+// Sink is a Recorder that takes output as events too.
 type Sink func(agentapi.Event) error
+
+func (s Sink) Event(e agentapi.Event) error { return s(e) }
+
+func (s Sink) Output(at time.Time, b []byte) error {
+	e := agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: at.Unix(), Output: string(b)}
+	if !utf8.Valid(b) {
+		e.Output = string([]rune(string(b)))
+		e.OutputB64 = base64.StdEncoding.EncodeToString(b)
+	}
+	return s(e)
+}
 
 // NewExecutor makes the place where the commands of a payload run. Its error is a sentence for the job's log.
 type NewExecutor func(p *agentapi.JobPayload, o executor.ShellOptions) (executor.Executor, error)
@@ -58,8 +76,8 @@ func DefaultExecutor(p *agentapi.JobPayload, o executor.ShellOptions) (executor.
 type Job struct {
 	payload *agentapi.JobPayload
 	opts    JobOptions
-	sink    Sink
-	sinkErr error
+	log     Recorder
+	logErr  error
 	reason  signalbox.Reason
 
 	mu      sync.Mutex
@@ -106,9 +124,9 @@ func (j *Job) isStopped() bool {
 	return j.stopped
 }
 
-// Run runs the job and returns its result when all of its processes are gone. The error is that of the sink.
-func (j *Job) Run(ctx context.Context, sink Sink) (signalbox.JobResult, error) {
-	j.sink = sink
+// Run runs the job and returns its result when all of its processes are gone. The error is that of the log.
+func (j *Job) Run(ctx context.Context, log Recorder) (signalbox.JobResult, error) {
+	j.log = log
 	defer context.AfterFunc(ctx, j.Stop)()
 	j.event(agentapi.Event{Event: agentapi.EventJobStarted})
 	result := j.run(ctx)
@@ -121,11 +139,11 @@ func (j *Job) Run(ctx context.Context, sink Sink) (signalbox.JobResult, error) {
 			j.opts.Logger.Warn("cleaning up after a job failed", "job", j.payload.JobID, "error", err)
 		}
 	}
-	if j.sinkErr != nil {
-		return signalbox.JobFailed, j.sinkErr
+	if j.logErr != nil {
+		return signalbox.JobFailed, j.logErr
 	}
 	j.event(agentapi.Event{Event: agentapi.EventJobFinished, Result: string(result)})
-	return result, j.sinkErr
+	return result, j.logErr
 }
 
 func (j *Job) run(ctx context.Context) signalbox.JobResult {
@@ -157,8 +175,11 @@ const (
 	directiveResult   = "Checking job result"
 )
 
+// stopNote ends the output of the command during which the job was stopped.
+const stopNote = "[The job was stopped here. Its processes have ended.]\n"
+
 // over tells whether nothing more should be run.
-func (j *Job) over() bool { return j.sinkErr != nil || j.isStopped() }
+func (j *Job) over() bool { return j.logErr != nil || j.isStopped() }
 
 // prepare starts the executor. Success is silent, a failure is a block of its own.
 func (j *Job) prepare(ctx context.Context) bool {
@@ -354,7 +375,12 @@ func (j *Job) block(directive string, run func(executor.Emit) (int, error)) int 
 	code, err := run(j.output)
 	if err != nil {
 		code = 1
-		if !errors.Is(err, executor.ErrStopped) && j.sinkErr == nil {
+		switch {
+		case j.logErr != nil:
+		case errors.Is(err, executor.ErrStopped):
+			_ = j.output([]byte(stopNote))
+		default:
+			j.reason = signalbox.ReasonAgentError
 			_ = j.output([]byte("The agent cannot run this: " + err.Error() + "\n"))
 		}
 	}
@@ -363,25 +389,24 @@ func (j *Job) block(directive string, run func(executor.Emit) (int, error)) int 
 	return code
 }
 
-// output logs one piece. JSON holds only Unicode, so the exact bytes go beside it when they are something else.
+// output logs one piece.
 func (j *Job) output(b []byte) error {
-	e := agentapi.Event{Event: agentapi.EventCmdOutput, Output: string(b)}
-	if !utf8.Valid(b) {
-		e.Output = string([]rune(string(b)))
-		e.OutputB64 = base64.StdEncoding.EncodeToString(b)
-	}
-	j.event(e)
-	return j.sinkErr
+	j.note(func() error { return j.log.Output(j.opts.Now(), b) })
+	return j.logErr
 }
 
-// event gives an event to the sink, until the sink fails; then the job is stopped.
 func (j *Job) event(e agentapi.Event) {
-	if j.sinkErr != nil {
+	e.Timestamp = j.opts.Now().Unix()
+	j.note(func() error { return j.log.Event(e) })
+}
+
+// note gives something to the log, until that fails; then the job is stopped.
+func (j *Job) note(write func() error) {
+	if j.logErr != nil {
 		return
 	}
-	e.Timestamp = j.opts.Now().Unix()
-	if err := j.sink(e); err != nil {
-		j.sinkErr = fmt.Errorf("the log of job %s cannot be written: %w", j.payload.JobID, err)
+	if err := write(); err != nil {
+		j.logErr = fmt.Errorf("the log of job %s cannot be written: %w", j.payload.JobID, err)
 		j.Stop()
 	}
 }

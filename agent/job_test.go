@@ -138,7 +138,7 @@ func TestStopBeforeRun(t *testing.T) {
 	j.Stop()
 	j.Stop()
 	var events []agentapi.Event
-	result, err := j.Run(t.Context(), func(e agentapi.Event) error { events = append(events, e); return nil })
+	result, err := j.Run(t.Context(), Sink(func(e agentapi.Event) error { events = append(events, e); return nil }))
 	if d := cmp.Diff([]string{"job_started", "job_finished stopped"}, short(events)); result != signalbox.JobStopped || err != nil || d != "" {
 		t.Error(result, err, d)
 	}

@@ -2,14 +2,9 @@ package agent
 
 import (
 	"context"
-	"crypto/rand"
-	"net/http"
-	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/agent/executor"
 	"github.com/signalbox-ci/signalbox/agentapi"
 )
 
@@ -24,6 +19,7 @@ type loop struct {
 	state         agentapi.AgentState
 	jobID         string
 	result        signalbox.JobResult
+	reason        signalbox.Reason // why it failed when its commands are not the cause
 	interruptedAt int64
 	job           *assignment
 
@@ -35,6 +31,7 @@ type loop struct {
 type progress struct {
 	state  agentapi.AgentState // running-job or finished-job
 	result signalbox.JobResult
+	reason signalbox.Reason
 }
 
 func (l *loop) run(ctx context.Context) (ExitReason, error) {
@@ -78,7 +75,7 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 // sync sends one report. When something happens meanwhile the request is dropped, because the server may be holding
 // it; an answer that came all the same is used.
 func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bool, err error) {
-	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), InterruptedAt: l.interruptedAt}
+	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt}
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
 	type answer struct {
@@ -123,7 +120,7 @@ func (l *loop) note(m progress) {
 	if m.state == agentapi.StateRunningJob && l.state != agentapi.StateStartingJob {
 		return // being stopped already
 	}
-	l.state, l.result = m.state, m.result
+	l.state, l.result, l.reason = m.state, m.result, m.reason
 }
 
 func (l *loop) noteInterrupt() {
@@ -146,10 +143,14 @@ func (l *loop) obey(ctx context.Context, r agentapi.SyncResponse) (ExitReason, b
 		}
 	case agentapi.ActionWaitForJobs:
 		if l.state == agentapi.StateFinishedJob {
+			l.agent.forgetJob()
 			l.endJob()
-			l.state, l.jobID, l.result = agentapi.StateWaitingForJobs, "", ""
+			l.state, l.jobID, l.result, l.reason = agentapi.StateWaitingForJobs, "", "", ""
 		}
 	case agentapi.ActionShutdown:
+		if l.state == agentapi.StateFinishedJob {
+			l.agent.forgetJob()
+		}
 		return exitReasons[r.ShutdownReason], true
 	}
 	return "", false
@@ -181,163 +182,46 @@ func (l *loop) endJob() {
 
 func (l *loop) start(ctx context.Context, id string) {
 	l.agent.log.Info("job assigned", "job", id)
-	l.state, l.jobID, l.result = agentapi.StateStartingJob, id, ""
+	l.state, l.jobID, l.result, l.reason = agentapi.StateStartingJob, id, "", ""
+	if err := l.agent.saveJob(lastJob{JobID: id, Phase: phaseAssigned}); err != nil {
+		l.agent.log.Warn(err.Error())
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	as := &assignment{agent: l.agent, id: id, pushing: l.pushing, messages: l.messages, fetching: cancel, done: make(chan struct{}), left: make(chan struct{})}
-	l.job = as
+	as := l.assign(id, cancel)
 	go func() {
 		defer close(as.done)
 		defer cancel()
-		result := as.run(ctx)
-		l.agent.log.Info("job finished", "job", id, "result", result)
-		l.messages <- progress{agentapi.StateFinishedJob, result}
+		result, reason := as.run(ctx)
+		l.agent.log.Info("job finished", "job", id, "result", result, "reason", reason)
+		l.messages <- progress{agentapi.StateFinishedJob, result, reason}
 	}()
 }
 
-// assignment is one job of this agent, from fetching its payload to the delivery of its log.
-type assignment struct {
-	agent    *Agent
-	id       string
-	pushing  context.Context
-	messages chan<- progress
-	fetching context.CancelFunc // ends the attempts to fetch the payload
-	done     chan struct{}
-
-	leaveOnce sync.Once
-	left      chan struct{} // closed: the result will not be reported, so do not wait for the log
-
-	mu       sync.Mutex
-	stopped  bool
-	job      *Job
-	answerAt time.Time // last answer to a sync
+func (l *loop) assign(id string, cancel context.CancelFunc) *assignment {
+	l.job = &assignment{agent: l.agent, id: id, pushing: l.pushing, messages: l.messages, fetching: cancel, done: make(chan struct{}), left: make(chan struct{})}
+	return l.job
 }
 
-// stop is remembered when the job has not begun yet.
-func (as *assignment) stop() {
-	as.mu.Lock()
-	defer as.mu.Unlock()
-	as.stopped = true
-	if as.job != nil {
-		as.job.Stop()
-	} else {
-		as.fetching()
-	}
-}
-
-func (as *assignment) leave() { as.leaveOnce.Do(func() { close(as.left) }) }
-
-func (as *assignment) answered() {
-	as.mu.Lock()
-	defer as.mu.Unlock()
-	as.answerAt = time.Now()
-}
-
-func (as *assignment) run(ctx context.Context) signalbox.JobResult {
-	a := as.agent
-	payload, err := as.fetch(ctx)
-	if err != nil {
-		if as.isStopped() {
-			return signalbox.JobStopped
-		}
-		a.log.Error("the job cannot be fetched", "job", as.id, "error", err)
-		return signalbox.JobFailed
-	}
-	name := rand.Text()
-	sp, err := createSpool(a.spoolDir(), name, a.log)
-	if err != nil {
-		a.log.Error("the job cannot be run", "job", as.id, "error", err)
-		return signalbox.JobFailed
-	}
-	p := &pusher{
-		spool: sp, client: a.client, timing: a.cfg.Timing, log: a.log,
-		meta: spoolMeta{JobID: as.id, URL: payload.Logger.URL, Token: payload.Logger.Token},
-	}
-	if err := sp.saveMeta(p.meta); err != nil {
-		a.log.Warn("the state of a log spool cannot be saved", "error", err)
-	}
-	pushed := make(chan struct{})
-	a.pushers.Go(func() { defer close(pushed); p.run(as.pushing) })
-
-	opts := JobOptions{
-		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: a.cfg.Timing.StopGrace, Logger: a.log},
-		EnvVars: a.cfg.EnvVars, Hooks: a.cfg.Hooks, NewExecutor: a.cfg.NewExecutor, Logger: a.log,
-	}
-	if a.cfg.Workspace != "" {
-		opts.Shell.Workspace = filepath.Join(a.cfg.Workspace, name)
-	}
-	job := NewJob(payload, opts)
-	as.mu.Lock()
-	as.job = job
-	if as.stopped {
-		job.Stop()
-	}
-	as.mu.Unlock()
-	as.messages <- progress{state: agentapi.StateRunningJob}
-	// The context may be canceled by stop before the job began; from here on Stop is the way.
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	result, err := job.Run(life, func(e agentapi.Event) error { return sp.append(as.pushing, e) })
-	if err != nil {
-		a.log.Error("the job was broken off", "job", as.id, "error", err)
-	}
-	sp.finish()
-	as.awaitLog(p, pushed)
-	return result
-}
-
-func (as *assignment) isStopped() bool {
-	as.mu.Lock()
-	defer as.mu.Unlock()
-	return as.stopped
-}
-
-// fetch gets the payload, trying again while that can help.
-func (as *assignment) fetch(ctx context.Context) (*agentapi.JobPayload, error) {
-	t := as.agent.cfg.Timing
-	for try := 1; ; try++ {
-		p, err := as.agent.client.job(ctx, as.id)
-		if err == nil {
-			return p, nil
-		}
-		// The job is not ours any more: it was stopped, or given to another agent.
-		withdrawn := gone(err) || status(err) == http.StatusGone
-		if withdrawn || try == t.GetJobAttempts || ctx.Err() != nil {
-			return nil, err
-		}
-		as.agent.log.Warn("the job cannot be fetched, trying again", "job", as.id, "attempt", try, "error", err)
-		if !sleep(ctx, t.GetJobPause) {
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// awaitLog returns when the log was delivered. A server that answers syncs and yet takes no log gets the result after a
-// while, because an agent that is never free again helps nobody; the log is delivered when it can be.
-func (as *assignment) awaitLog(p *pusher, pushed <-chan struct{}) {
-	ended := time.Now()
-	tick := time.NewTicker(min(time.Second, as.agent.cfg.Timing.LogRefused/4+1))
-	defer tick.Stop()
-	for {
-		select {
-		case <-pushed:
-			return
-		case <-as.left:
-			return
-		case <-tick.C:
-			as.mu.Lock()
-			answered := as.answerAt
-			as.mu.Unlock()
-			since := p.failingSince()
-			if since.IsZero() {
-				continue
+// takeUp goes on with what an earlier process left: the job that it had, and logs that it could not deliver.
+func (l *loop) takeUp(ctx context.Context, j *lastJob) {
+	a := l.agent
+	switch {
+	case j == nil:
+		a.deliverLeftovers(l.pushing, "")
+	case j.Phase == phaseAssigned: // nothing of it has run
+		a.deliverLeftovers(l.pushing, "")
+		l.start(ctx, j.JobID)
+	default:
+		a.log.Info("reporting what became of the job of an earlier process", "job", j.JobID, "result", j.Result, "reason", j.Reason)
+		a.deliverLeftovers(l.pushing, j.Spool)
+		l.state, l.jobID = agentapi.StateStoppingJob, j.JobID
+		as := l.assign(j.JobID, func() {})
+		go func() {
+			defer close(as.done)
+			if p := a.openLog(l.pushing, *j); p != nil {
+				as.deliver(p)
 			}
-			if since.Before(ended) {
-				since = ended
-			}
-			if time.Since(since) >= as.agent.cfg.Timing.LogRefused && answered.After(since) {
-				as.agent.log.Warn("reporting the result before the log, which the server does not take", "job", as.id)
-				return
-			}
-		}
+			l.messages <- progress{agentapi.StateFinishedJob, j.Result, j.Reason}
+		}()
 	}
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -12,7 +13,7 @@ import (
 )
 
 // maxPushBytes is about how long the body of one push is.
-const maxPushBytes = 1 << 20
+const maxPushBytes = 2 << 20
 
 // pusher delivers one spool. Events count as delivered when the server has answered 200, so a push whose answer was
 // lost is sent again with the same start; the server keeps one copy.
@@ -23,6 +24,10 @@ type pusher struct {
 	log    *slog.Logger
 	meta   spoolMeta
 	old    bool // left by an earlier process: its token cannot be refreshed
+
+	trimmed bool      // the server did not take all of it
+	saved   time.Time // when meta was written
+	last    time.Time // when the last push was sent
 
 	mu      sync.Mutex
 	refused time.Time // since when pushes fail, zero when the last one worked
@@ -48,8 +53,14 @@ func (p *pusher) failed(yes bool) {
 // run pushes until the complete log was delivered or refused for good, and removes the spool then. When ctx ends first
 // the spool stays on disk for the next start.
 func (p *pusher) run(ctx context.Context) {
-	if !p.deliver(ctx) {
-		if err := p.spool.saveMeta(p.meta); err != nil {
+	stop := p.keepDurable()
+	done := p.deliver(ctx)
+	stop()
+	if done {
+		done = p.upload(ctx)
+	}
+	if !done {
+		if err := p.spool.saveMeta(p.meta, true); err != nil {
 			p.log.Error("the state of a log spool cannot be saved", "error", err)
 		}
 		_ = p.spool.close()
@@ -58,6 +69,27 @@ func (p *pusher) run(ctx context.Context) {
 	if err := p.spool.remove(); err != nil {
 		p.log.Warn("a delivered log spool cannot be removed", "error", err)
 	}
+}
+
+// keepDurable makes the spool durable every second, however long the server is away, until it is stopped.
+func (p *pusher) keepDurable() (stop func()) {
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := p.spool.sync(); err != nil {
+					p.log.Error(err.Error(), "path", p.spool.path)
+				}
+			case <-end:
+				return
+			}
+		}
+	})
+	return func() { close(end); wg.Wait() }
 }
 
 func (p *pusher) deliver(ctx context.Context) bool {
@@ -79,23 +111,31 @@ func (p *pusher) deliver(ctx context.Context) bool {
 		if !p.coalesce(ctx) {
 			return false
 		}
-		lines, n, err := p.spool.batch(p.meta.Bytes, agentapi.MaxLogBatch, maxPushBytes)
-		if err == nil && n == 0 { // only half a line: what a crash left at the end of an old spool
-			return true
+		// What the server has seen must be here after a power loss too, or the numbers of the events would not fit.
+		err := p.spool.sync()
+		var b batch
+		if err == nil {
+			b, err = p.spool.batch(p.meta.Bytes, agentapi.MaxLogBatch, maxPushBytes)
+		}
+		if errors.Is(err, errTorn) {
+			p.log.Error("the rest of the job's log is lost", "job", p.meta.JobID, "events", p.meta.Index, "error", err)
+			return p.discard(ctx)
 		}
 		if err == nil {
-			err = p.client.push(ctx, p.meta.URL, p.meta.Token, p.meta.Index, lines)
+			p.last = time.Now()
+			err = p.client.push(ctx, p.meta.URL, p.meta.Token, p.meta.Index, b.lines)
 		}
 		switch {
 		case err == nil:
-			p.meta.Index += n
-			p.meta.Bytes += int64(len(lines))
-			p.failed(false)
+			p.meta.Index += b.n
+			p.meta.Bytes = b.end
+			p.delivered()
 			refreshed = false
 			backoff.reset()
 			continue
 		case status(err) == http.StatusUnprocessableEntity:
 			p.log.Warn("the server takes no more of the job's log", "job", p.meta.JobID, "events", p.meta.Index, "error", err)
+			p.trimmed = true
 			return p.discard(ctx)
 		case status(err) == http.StatusUnauthorized && p.old:
 			p.log.Warn("the log of an earlier job can no longer be delivered", "job", p.meta.JobID, "events", p.meta.Index, "error", err)
@@ -116,10 +156,25 @@ func (p *pusher) deliver(ctx context.Context) bool {
 	}
 }
 
-// coalesce waits a moment for more output, so that one push carries more than one line, but not when a push is full
-// already or the job has ended. It returns false when ctx ends.
+// delivered notes progress. Where the delivery stands is written now and then: what is sent twice is stored once.
+func (p *pusher) delivered() {
+	p.failed(false)
+	free := p.spool.canFree(p.meta.Bytes)
+	if !free && time.Since(p.saved) < time.Second {
+		return
+	}
+	p.saved = time.Now()
+	if err := p.spool.saveMeta(p.meta, free); err != nil {
+		p.log.Warn("the state of a log spool cannot be saved", "error", err)
+	} else if free {
+		p.spool.free(p.meta.Bytes)
+	}
+}
+
+// coalesce waits for more output, so that a stream of lines does not become a stream of pushes: not at all when the
+// last push is long ago, when a push is full already, or when the job has ended. It returns false when ctx ends.
 func (p *pusher) coalesce(ctx context.Context) bool {
-	deadline := time.NewTimer(p.timing.PushCoalesce)
+	deadline := time.NewTimer(p.timing.PushCoalesce - time.Since(p.last))
 	defer deadline.Stop()
 	for {
 		if size, complete := p.spool.state(); complete || size-p.meta.Bytes >= maxPushBytes {

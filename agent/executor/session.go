@@ -197,8 +197,9 @@ func (s *session) run(ctx context.Context, line string, emit Emit) (int, error) 
 		killed   chan struct{}
 		quiet    = time.NewTimer(time.Hour)
 		input    = time.NewTicker(50 * time.Millisecond)
-		waiting  bool // for quiet
-		lost     bool // the mark cannot be written: silence is the end
+		waiting  bool      // for quiet
+		flushed  time.Time // when output was last given away
+		lost     bool      // the mark cannot be written: silence is the end
 	)
 	defer quiet.Stop()
 	defer input.Stop()
@@ -230,7 +231,8 @@ func (s *session) run(ctx context.Context, line string, emit Emit) (int, error) 
 			}
 			if !waiting || lost {
 				waiting = true
-				quiet.Reset(s.coalesce)
+				// A line after silence is shown at once; a stream of them is collected.
+				quiet.Reset(max(s.coalesce/20, s.coalesce-time.Since(flushed)))
 			}
 		case <-quiet.C:
 			waiting = false
@@ -239,6 +241,7 @@ func (s *session) run(ctx context.Context, line string, emit Emit) (int, error) 
 				continue
 			}
 			s.out.flush()
+			flushed = time.Now()
 		case err := <-marked:
 			marked = nil
 			if err != nil { // some systems revoke a terminal when its session ends; what was written still comes out

@@ -45,6 +45,7 @@ type Shell struct {
 	reads   sync.WaitGroup // goroutines that end when the terminal and the FIFO are closed
 	results chan result
 	files   []injected
+	left    leftover
 
 	closeOnce sync.Once
 	closeErr  error
@@ -75,22 +76,16 @@ func NewShell(opts ShellOptions) (Executor, error) {
 
 // Start makes the private directory and the terminal and starts the first shell.
 func (s *Shell) Start(ctx context.Context, _ Block) error {
-	if err := os.MkdirAll(filepath.Dir(s.opts.Dir), 0o700); err != nil {
-		return fmt.Errorf("cannot make the directory of the job: %w", err)
-	}
-	if err := os.Mkdir(s.opts.Dir, 0o700); err != nil {
-		return fmt.Errorf("cannot make the directory of the job: %w", err)
-	}
-	if s.opts.Workspace != "" {
-		if err := os.MkdirAll(s.opts.Workspace, 0o700); err != nil {
-			return fmt.Errorf("cannot make the workspace of the job: %w", err)
-		}
-	}
-	if err := os.WriteFile(s.path("shell.bash"), prelude, 0o600); err != nil {
-		return fmt.Errorf("cannot write into the directory of the job: %w", err)
+	mark := rand.Text()
+	s.tree = newTree(mark)
+	if err := s.makeDir(mark); err != nil {
+		return err
 	}
 	if err := unix.Mkfifo(s.path("result"), 0o600); err != nil {
 		return fmt.Errorf("cannot make a FIFO in the directory of the job: %w", err)
+	}
+	if err := s.give(s.path("result")); err != nil {
+		return err
 	}
 	// Open for reading and writing: it never ends, and neither side ever waits for the other to open it.
 	fifo, err := os.OpenFile(s.path("result"), os.O_RDWR|unix.O_NONBLOCK, 0)
@@ -103,21 +98,88 @@ func (s *Shell) Start(ctx context.Context, _ Block) error {
 	}
 	s.reads.Go(s.term.read)
 	s.reads.Go(s.readResults)
+	if err := s.give(s.term.slave.Name()); err != nil {
+		return err
+	}
+	s.env = append(s.environment(), treeVariable+"="+mark)
+	return s.begin(ctx)
+}
 
-	mark := rand.Text()
-	s.tree = newTree(mark)
+// makeDir makes the private directory. What is needed to clean up after a crash lies there before the first process
+// starts. Another user may enter the directory but change nothing in it except the contents of what is given to them.
+func (s *Shell) makeDir(mark string) error {
+	mode := os.FileMode(0o700)
+	if s.opts.User != nil {
+		mode = 0o711
+	}
+	if err := os.MkdirAll(filepath.Dir(s.opts.Dir), mode); err != nil {
+		return fmt.Errorf("cannot make the directory of the job: %w", err)
+	}
+	if err := os.Mkdir(s.opts.Dir, mode); err != nil {
+		return fmt.Errorf("cannot make the directory of the job: %w", err)
+	}
+	s.left = leftover{Mark: mark, Workspace: s.opts.Workspace, Group: s.tree.confine("signalbox-" + mark)}
+	if s.opts.User != nil {
+		s.left.User = s.opts.User.Name
+	}
+	if err := s.left.save(s.opts.Dir); err != nil {
+		return fmt.Errorf("cannot write into the directory of the job: %w", err)
+	}
+	if s.opts.Workspace != "" {
+		if err := os.MkdirAll(filepath.Dir(s.opts.Workspace), 0o755); err != nil {
+			return fmt.Errorf("cannot make the workspace of the job: %w", err)
+		}
+		if err := os.Mkdir(s.opts.Workspace, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return fmt.Errorf("cannot make the workspace of the job: %w", err)
+		}
+		if err := s.give(s.opts.Workspace); err != nil {
+			return err
+		}
+	}
+	return s.write("shell.bash", prelude)
+}
+
+// write replaces a file in the private directory that the commands' user may read.
+func (s *Shell) write(name string, content []byte) error {
+	err := os.WriteFile(s.path(name), content, 0o600)
+	if err != nil {
+		return fmt.Errorf("cannot write into the directory of the job: %w", err)
+	}
+	return s.give(s.path(name))
+}
+
+// give makes the commands' user the owner of something.
+func (s *Shell) give(path string) error {
+	if s.opts.User == nil {
+		return nil
+	}
+	if err := os.Lchown(path, int(s.opts.User.UID), int(s.opts.User.GID)); err != nil {
+		return fmt.Errorf("cannot give %s to the user %s: %w", path, s.opts.User.Name, err)
+	}
+	return nil
+}
+
+// environment is what the shell starts with. The agent's own settings may hold its registration token, which is none of
+// the job's business.
+func (s *Shell) environment() []string {
 	base := s.opts.Env
 	if base == nil {
 		base = os.Environ()
 	}
+	var out []string
 	for _, e := range base {
-		// The agent's own settings may hold its registration token, which is none of the job's business.
-		if !strings.HasPrefix(e, "SIGNALBOX_") && !strings.HasPrefix(e, "SEMAPHORE_AGENT_TOKEN=") {
-			s.env = append(s.env, e)
+		name, _, _ := strings.Cut(e, "=")
+		switch {
+		case strings.HasPrefix(name, "SIGNALBOX_"), name == "SEMAPHORE_AGENT_TOKEN", name == "NOTIFY_SOCKET", name == "WATCHDOG_USEC", name == "WATCHDOG_PID":
+		case s.opts.User != nil && (strings.HasPrefix(name, "XDG_") || strings.HasPrefix(name, "SUDO_") || name == "MAIL" || name == "SSH_AUTH_SOCK"):
+		default:
+			out = append(out, e)
 		}
 	}
-	s.env = append(s.env, treeVariable+"="+mark)
-	return s.begin(ctx)
+	if u := s.opts.User; u != nil {
+		out = append(out, "HOME="+u.Home, "USER="+u.Name, "LOGNAME="+u.Name)
+	}
+	return out
 }
 
 func (s *Shell) path(name string) string { return filepath.Join(s.opts.Dir, name) }
@@ -150,11 +212,15 @@ func (s *Shell) open(context.Context) (link, error) {
 		return nil, fmt.Errorf("cannot open the terminal: %w", err)
 	}
 	defer tty.Close()
-	cmd := exec.Command("bash", "--login", "--noprofile", "--noediting", "-i")
-	cmd.Env = s.env
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = input, tty, tty
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 1}
-	if err := s.tree.start(cmd); err != nil {
+	cmd, err := s.tree.start(func() *exec.Cmd {
+		cmd := exec.Command("bash", "--login", "--noprofile", "--noediting", "-i")
+		cmd.Env = s.env
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = input, tty, tty
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 1}
+		s.become(cmd)
+		return cmd
+	})
+	if err != nil {
 		feed.Close()
 		return nil, fmt.Errorf("cannot start bash: %w", err)
 	}
@@ -168,6 +234,16 @@ func (s *Shell) open(context.Context) (link, error) {
 	return p, nil
 }
 
+// become makes cmd run as the commands' user.
+func (s *Shell) become(cmd *exec.Cmd) {
+	u := s.opts.User
+	if u == nil {
+		return
+	}
+	cmd.Dir = "/" // the agent's own folder may be closed to them
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
+}
+
 func (p *process) hello() string {
 	s := p.shell
 	return fmt.Sprintf("__sb_dir=%s __sb_tty=%s __sb_start=%s; builtin . \"$__sb_dir/shell.bash\" <\"$__sb_tty\"",
@@ -175,8 +251,8 @@ func (p *process) hello() string {
 }
 
 func (p *process) script(text string) (string, error) {
-	if err := os.WriteFile(p.shell.path("command"), []byte(text+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("cannot write the command into the directory of the job: %w", err)
+	if err := p.shell.write("command", []byte(text+"\n")); err != nil {
+		return "", err
 	}
 	return `builtin . "$__sb_dir/command" <"$__sb_tty"`, nil
 }

@@ -25,6 +25,7 @@ func (s *Shell) close() error {
 			l = s.link
 		}
 		s.session.terminate(l)
+		s.tree.end()
 	}
 	if s.term != nil {
 		errs = append(errs, s.term.close())
@@ -47,9 +48,7 @@ func (s *Shell) close() error {
 	if s.tree != nil {
 		shells.forget(s.tree.shells)
 	}
-	for i := len(s.files) - 1; i >= 0; i-- {
-		errs = append(errs, s.files[i].undo())
-	}
+	errs = append(errs, undoAll(s.files, s.opts.User))
 	if s.opts.Workspace != "" {
 		errs = append(errs, removeAll(s.opts.Workspace))
 	}

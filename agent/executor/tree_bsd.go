@@ -29,16 +29,24 @@ type tree struct {
 
 func newTree(string) *tree { return &tree{known: map[int]bool{}, groups: map[int]bool{}} }
 
+// confine does nothing: this system has no cgroups.
+func (t *tree) confine(string) string { return "" }
+
+func (t *tree) adopt(string) {}
+
+func (t *tree) end() {}
+
 // start starts a shell of this job.
-func (t *tree) start(cmd *exec.Cmd) error {
+func (t *tree) start(command func() *exec.Cmd) (*exec.Cmd, error) {
+	cmd := command()
 	if err := shells.start(cmd); err != nil {
-		return err
+		return nil, err
 	}
 	t.shells = append(t.shells, cmd.Process.Pid)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.known[cmd.Process.Pid], t.groups[cmd.Process.Pid] = true, true
-	return nil
+	return cmd, nil
 }
 
 // members lists the living processes of the job, except one.

@@ -37,7 +37,8 @@ type member struct {
 // tree finds the processes of one job: the shells, whatever descends from them, whatever is in a session of one of
 // them, and whatever carries the mark of the job in its environment. A process that was found once stays a member.
 type tree struct {
-	mark []byte
+	mark  []byte
+	group *cgroup // nil where none can be made
 
 	shells []int // all there were
 
@@ -48,19 +49,37 @@ type tree struct {
 }
 
 func newTree(mark string) *tree {
-	t := &tree{
+	return &tree{
 		mark:  []byte("\x00" + treeVariable + "=" + mark + "\x00"),
 		known: map[member]bool{}, sids: map[int]bool{},
 	}
-	return t
 }
 
-// start starts a shell of this job.
-func (t *tree) start(cmd *exec.Cmd) error {
+// confine makes a cgroup for the job, where that is allowed, and returns where it is.
+func (t *tree) confine(name string) string {
+	if t.group = newCgroup(name); t.group == nil {
+		return ""
+	}
+	return t.group.path
+}
+
+// adopt takes over the cgroup of an earlier process.
+func (t *tree) adopt(path string) {
+	if path != "" {
+		t.group = &cgroup{path}
+	}
+}
+
+// end kills whatever is left, and removes the cgroup.
+func (t *tree) end() { t.group.end() }
+
+// start starts a shell of this job. command makes it, more than once when that is needed.
+func (t *tree) start(command func() *exec.Cmd) (*exec.Cmd, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := shells.start(cmd); err != nil {
-		return err
+	cmd, err := t.startInGroup(command)
+	if err != nil {
+		return nil, err
 	}
 	t.shells = append(t.shells, cmd.Process.Pid)
 	if s, ok := readStat(cmd.Process.Pid); ok {
@@ -70,7 +89,26 @@ func (t *tree) start(cmd *exec.Cmd) error {
 			t.since = s.start
 		}
 	}
-	return nil
+	return cmd, nil
+}
+
+// startInGroup falls back to no group when the kernel cannot start a process in one.
+func (t *tree) startInGroup(command func() *exec.Cmd) (*exec.Cmd, error) {
+	if t.group != nil {
+		if dir, err := t.group.open(); err == nil {
+			cmd := command()
+			cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+			err = shells.start(cmd)
+			dir.Close()
+			if err == nil {
+				return cmd, nil
+			}
+		}
+		t.group.end()
+		t.group = nil
+	}
+	cmd := command()
+	return cmd, shells.start(cmd)
 }
 
 // members lists the living processes of the job, except one.
@@ -95,13 +133,17 @@ func (t *tree) members(except int) []member {
 			all = append(all, s)
 		}
 	}
+	inGroup := map[int]bool{}
+	for _, pid := range t.group.pids() {
+		inGroup[pid] = true
+	}
 	for _, s := range all {
 		m := member{s.pid, s.start}
 		if t.known[m] {
 			continue
 		}
 		switch {
-		case t.sids[s.sid] || t.carriesMark(m):
+		case inGroup[s.pid] || t.sids[s.sid] || t.carriesMark(m):
 			t.add(m, s.sid, mySession)
 		case !orphan(s, self, mySession):
 		case s.zombie:
