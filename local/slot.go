@@ -93,7 +93,7 @@ func (r *run) job(ctx context.Context, j *signalbox.Job, a *signalbox.Attempt) e
 	}()
 	out := &lines{emit: func(text string) { r.tell <- func(o Observer) { o.Output(j, text) } }}
 	sink := &sink{run: r, job: j, attempt: a, out: out}
-	result, err := job.Run(ctx, sink.event)
+	result, err := job.Run(ctx, agent.Sink(sink.event))
 	close(ended)
 	<-watched
 	out.flush()
