@@ -143,6 +143,9 @@ func (s *Server) Store() *store.Store { return s.store }
 // Hub is the server's dispatcher, for tests and benchmarks.
 func (s *Server) Hub() *dispatch.Hub { return s.hub }
 
+// Log returns the logs of all jobs.
+func (s *Server) Log() *joblog.Log { return s.logs }
+
 // Routes is everything the server answers.
 func (s *Server) Routes() []route.Route { return s.routes }
 
