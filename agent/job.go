@@ -133,6 +133,11 @@ func (j *Job) Run(ctx context.Context, log Recorder) (signalbox.JobResult, error
 	if j.isStopped() {
 		result = signalbox.JobStopped
 	}
+	if j.logErr != nil {
+		j.blame(signalbox.ReasonAgentError)
+	} else if result != signalbox.JobFailed {
+		j.reason = signalbox.ReasonNone
+	}
 	if j.exec != nil {
 		// Before job_finished, so that nothing of the job is left when its log says that it is over.
 		if err := j.exec.Close(); err != nil {
@@ -151,6 +156,7 @@ func (j *Job) run(ctx context.Context) signalbox.JobResult {
 		return signalbox.JobFailed
 	}
 	result, epilogues := j.main(ctx)
+	defer func(cause signalbox.Reason) { j.reason = cause }(j.reason) // what follows decides nothing
 	if epilogues && !j.over() {
 		j.epilogues(ctx, result)
 	}
@@ -202,15 +208,9 @@ func (j *Job) prepare(ctx context.Context) bool {
 	if j.over() {
 		return false
 	}
-	j.reason = signalbox.ReasonAgentError
-	var f *executor.Failure
-	if errors.As(err, &f) {
-		if f.Reason != "" {
-			j.reason = f.Reason
-		}
-		if f.Logged {
-			return false
-		}
+	j.blame(reasonOf(err))
+	if f := new(executor.Failure); errors.As(err, &f) && f.Logged {
+		return false
 	}
 	j.block(directivePrepare, func(emit executor.Emit) (int, error) { return 1, emit([]byte(err.Error() + "\n")) })
 	return false
@@ -226,13 +226,16 @@ func (j *Job) main(ctx context.Context) (signalbox.JobResult, bool) {
 		return j.export(ctx, vars, emit)
 	})
 	if code != 0 || j.over() {
+		j.blame(signalbox.ReasonAgentError)
 		return signalbox.JobFailed, true
 	}
 	if code := j.block(directiveInject, j.inject); code != 0 || j.over() {
+		j.blame(signalbox.ReasonAgentError)
 		return signalbox.JobFailed, true
 	}
 	if j.opts.Hooks.PreJob != "" {
 		if code := j.preHook(ctx); (code != 0 && j.opts.Hooks.FailOnPreJob) || j.over() {
+			j.blame(signalbox.ReasonAgentError)
 			return signalbox.JobFailed, true
 		}
 	}
@@ -380,7 +383,7 @@ func (j *Job) block(directive string, run func(executor.Emit) (int, error)) int 
 		case errors.Is(err, executor.ErrStopped):
 			_ = j.output([]byte(stopNote))
 		default:
-			j.reason = signalbox.ReasonAgentError
+			j.blame(reasonOf(err))
 			_ = j.output([]byte("The agent cannot run this: " + err.Error() + "\n"))
 		}
 	}

@@ -147,11 +147,22 @@ func decideFinished(v View, req agentapi.SyncRequest) (Verdict, error) {
 	return out, nil
 }
 
+// reportable are the reasons that an agent may give for a failure itself; any other word of it is ignored.
+func reportable(r signalbox.Reason) bool {
+	switch r {
+	case signalbox.ReasonImagePull, signalbox.ReasonAgentError, signalbox.ReasonAgentRestarted, signalbox.ReasonStartFailed:
+		return true
+	}
+	return false
+}
+
 // finishReason tells a failing command from machinery that failed.
 func finishReason(v View, req agentapi.SyncRequest, result signalbox.JobResult) signalbox.Reason {
-	switch {
+	switch said := signalbox.Reason(req.JobReason); {
 	case result == signalbox.JobPassed:
 		return signalbox.ReasonNone
+	case result == signalbox.JobFailed && reportable(said):
+		return said
 	case result == signalbox.JobFailed && (v.Attempt.State == signalbox.AttemptOffered || req.State != agentapi.StateFinishedJob):
 		return signalbox.ReasonStartFailed // nobody ever read the payload
 	case result == signalbox.JobFailed:

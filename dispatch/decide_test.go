@@ -39,6 +39,11 @@ func TestDecide(t *testing.T) {
 	finished := func(result string) agentapi.SyncRequest {
 		return agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: "j", JobResult: result}
 	}
+	because := func(result, reason string) agentapi.SyncRequest {
+		r := finished(result)
+		r.JobReason = reason
+		return r
+	}
 	with := func(v View, change func(*View)) View { change(&v); return v }
 
 	for _, c := range []struct {
@@ -105,6 +110,16 @@ func TestDecide(t *testing.T) {
 		{"failed", busy(signalbox.AttemptRunning, nil), finished("failed"), "finish|wait-for-jobs  |failed test"},
 		{"without a result", busy(signalbox.AttemptRunning, nil), finished(""), "finish|wait-for-jobs  |failed test"},
 		{"failed without ever reading the payload", busy(signalbox.AttemptOffered, nil), finished("failed"), "finish|wait-for-jobs  |failed start_failed"},
+		{"no image", busy(signalbox.AttemptRunning, nil), because("failed", "image_pull"), "finish|wait-for-jobs  |failed image_pull"},
+		{"no shell", busy(signalbox.AttemptRunning, nil), because("failed", "agent_error"), "finish|wait-for-jobs  |failed agent_error"},
+		{"restarted and found its job", busy(signalbox.AttemptRunning, nil), because("failed", "agent_restarted"), "finish|wait-for-jobs  |failed agent_restarted"},
+		{"could not start", busy(signalbox.AttemptFetched, nil), because("failed", "start_failed"), "finish|wait-for-jobs  |failed start_failed"},
+		{"its reason beats the guess from the state", busy(signalbox.AttemptOffered, nil), because("failed", "agent_error"), "finish|wait-for-jobs  |failed agent_error"},
+		{"a reason that is not its to give", busy(signalbox.AttemptRunning, nil), because("failed", "agent_lost"), "finish|wait-for-jobs  |failed test"},
+		{"a reason of no list", busy(signalbox.AttemptRunning, nil), because("failed", "<b>moon phase</b>"), "finish|wait-for-jobs  |failed test"},
+		{"no reason for a success", busy(signalbox.AttemptRunning, nil), because("passed", "agent_error"), "finish|wait-for-jobs  |passed"},
+		{"no reason for a stop", busy(signalbox.AttemptRunning, nil), because("stopped", "agent_error"), "finish|wait-for-jobs  |stopped"},
+		{"a reason without a result", busy(signalbox.AttemptRunning, nil), because("", "image_pull"), "finish|wait-for-jobs  |failed image_pull"},
 		{"stopped by itself", busy(signalbox.AttemptRunning, nil), finished("stopped"), "finish|wait-for-jobs  |stopped"},
 		{
 			"stopped by the end of the grace period", busy(signalbox.AttemptRunning, func(a *signalbox.Agent, _ *signalbox.Attempt) { interrupted(a) }),

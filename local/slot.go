@@ -102,7 +102,9 @@ func (r *run) job(ctx context.Context, j *signalbox.Job, a *signalbox.Attempt) e
 	}
 	reason := signalbox.ReasonNone
 	if result == signalbox.JobFailed {
-		reason = signalbox.ReasonTest
+		if reason = job.Reason(); reason == signalbox.ReasonNone {
+			reason = signalbox.ReasonTest
+		}
 	}
 	if err := r.logs.Close(ctx, a.ID); err != nil {
 		return err

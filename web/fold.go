@@ -413,7 +413,7 @@ func (c *Command) telling(n int) []Line {
 func infraSentence(j *signalbox.Job, agent string) string {
 	why := endReasons[j.Reason]
 	if j.FailureReason != "" {
-		why = clip(firstLine(j.FailureReason), 300) + ". Your code is not the cause"
+		why = strings.TrimSuffix(clip(firstLine(j.FailureReason), 300), ".") + ". Your code is not the cause"
 	}
 	if agent != "" {
 		why += ". It ran on " + clip(agent, 80)

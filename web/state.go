@@ -168,6 +168,8 @@ var endReasons = map[signalbox.Reason]string{
 	signalbox.ReasonInterrupted:       "the agent's host was taken away. Your code is not the cause",
 	signalbox.ReasonWithdrawn:         "no agent fetched it. Your code is not the cause",
 	signalbox.ReasonStartFailed:       "the agent could not start it. Your code is not the cause",
+	signalbox.ReasonImagePull:         "an image of its containers could not be pulled; the log says which. Your code is not the cause",
+	signalbox.ReasonAgentError:        "the agent could not run it; the log says why. Your code is not the cause",
 }
 
 // jobWhy is the one sentence under a job that did not simply pass, "" when its lamp says it all.

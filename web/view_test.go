@@ -69,6 +69,8 @@ func TestJobLamps(t *testing.T) {
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobPassed}, lampPassed},
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonTest}, lampFailed},
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost}, lampInfra},
+		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonImagePull}, lampInfra},
+		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentError}, lampInfra},
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobStopped, Reason: signalbox.ReasonTimeout, StartedAt: started}, lampTimedOut},
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobStopped, StartedAt: started}, lampStopped},
 		{signalbox.Job{State: signalbox.JobFinished, Result: signalbox.JobStopped}, lampCanceled},

@@ -86,7 +86,7 @@ func (c *JobShowCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	text := fmt.Sprintf("Job     %s\nName    %s\nState   %s\nResult  %s\nAgent   %s\n", j.Metadata.ID, printable(j.Metadata.Name), j.Status.State, j.Status.Result, printable(agent))
 	if j.Status.Reason != "" {
-		text += "Reason  " + j.Status.Reason + "\n"
+		text += "Reason  " + inWords(j.Status.Reason) + "\n"
 	}
 	if j.Status.FailureReason != "" {
 		text += "        " + printable(j.Status.FailureReason) + "\n"

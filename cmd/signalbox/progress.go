@@ -75,7 +75,25 @@ func why(reason string) string {
 	if reason == "" || reason == "test" {
 		return ""
 	}
-	return " (" + strings.ReplaceAll(reason, "_", " ") + ")"
+	return " (" + inWords(reason) + ")"
+}
+
+// reasonWords say what the machinery's reasons mean; the other reasons are words already.
+var reasonWords = map[string]string{
+	"agent_lost":         "the agent fell silent",
+	"agent_restarted":    "the agent was started again and lost the job",
+	"agent_disconnected": "the agent left with the job open",
+	"interrupted":        "the agent's host was taken away",
+	"start_failed":       "the agent could not start it",
+	"image_pull":         "an image could not be pulled",
+	"agent_error":        "the agent could not run it",
+}
+
+func inWords(reason string) string {
+	if words, ok := reasonWords[reason]; ok {
+		return words + ", your code is not the cause"
+	}
+	return strings.ReplaceAll(reason, "_", " ")
 }
 
 // summary prints every job's result and that of the pipeline.
