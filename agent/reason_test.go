@@ -69,7 +69,7 @@ func TestReason(t *testing.T) {
 			if tt.stop {
 				j.Stop()
 			}
-			if _, err := j.Run(t.Context(), func(agentapi.Event) error { return tt.sink }); !errors.Is(err, tt.sink) {
+			if _, err := j.Run(t.Context(), Sink(func(agentapi.Event) error { return tt.sink })); !errors.Is(err, tt.sink) {
 				t.Error(err)
 			}
 			if got := j.Reason(); got != tt.want {
