@@ -43,6 +43,7 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi
 		return nil, err
 	}
 	c.OrganizationID, c.OrganizationURL = h.OrganizationID, baseURL
+	c.ArtifactToken = h.Keys.AttemptToken(auth.AttemptArtifact, a.ID, 0)
 	return Payload(c, agentapi.Logger{
 		Method: "push", URL: baseURL + agentapi.LogsBase + "/" + jobID, Token: h.Keys.AttemptToken(auth.AttemptLog, a.ID, 0),
 	}), nil

@@ -12,6 +12,7 @@ import (
 type JobContext struct {
 	OrganizationID  string
 	OrganizationURL string
+	ArtifactToken   string // "" where there is no artifact store
 	Project         *signalbox.Project
 	Workflow        *signalbox.Workflow
 	Pipeline        *signalbox.Pipeline
@@ -68,6 +69,9 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	add("SEMAPHORE_GIT_COMMIT_AUTHOR", c.Workflow.CommitAuthor)
 	add("SEMAPHORE_GIT_COMMITTER", c.Workflow.CommitAuthor)
 	add("SEMAPHORE_ORGANIZATION_ID", c.OrganizationID)
+	if c.ArtifactToken != "" {
+		add("SEMAPHORE_ARTIFACT_TOKEN", c.ArtifactToken)
+	}
 
 	return append(env, c.Job.Spec.EnvVars...)
 }

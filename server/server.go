@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/signalbox-ci/signalbox/artifact"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/cert"
 	"github.com/signalbox-ci/signalbox/dispatch"
@@ -43,6 +44,8 @@ type Options struct {
 	HookCommand    []string       // what a repository's hook runs to tell us; "DIR" and the project id are appended
 	Timing         dispatch.Timing
 	LogQuota       int64
+	ArtifactDir    string       // folder for the files that jobs push; default: artifacts in Dir
+	ArtifactLimit  int64        // bytes that one such file may have; 0 is no limit
 	Out            io.Writer    // what a person sees at start; default: discard
 	Logger         *slog.Logger // default: discard
 	Now            func() time.Time
@@ -56,6 +59,7 @@ type Server struct {
 	engine   *engine.Engine
 	logs     *joblog.Log
 	hub      *dispatch.Hub
+	files    *artifact.Artifacts
 	trigger  *trigger.Trigger
 	certs    *cert.Manager
 	listener net.Listener
@@ -251,6 +255,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(work)
 	g.Go(func() error { return s.store.Run(gctx) })
 	g.Go(func() error { return s.hub.Run(gctx) })
+	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error {
 		if err := s.trigger.CatchUp(gctx); err != nil && gctx.Err() == nil {
 			s.o.Logger.Error("could not look for missed pushes", "error", err)

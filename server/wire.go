@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/subtle"
 	"path/filepath"
+	"slices"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/api"
+	"github.com/signalbox-ci/signalbox/artifact"
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -28,8 +30,27 @@ func (s *Server) wire() error {
 	if err != nil {
 		return err
 	}
-	s.routes = append(s.hub.Routes(), public.Routes()...)
+	if err := s.artifacts(); err != nil {
+		return err
+	}
+	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes())
 	return s.pages()
+}
+
+// artifacts opens the place for the files that jobs push.
+func (s *Server) artifacts() error {
+	dir := s.o.ArtifactDir
+	if dir == "" {
+		dir = filepath.Join(s.o.Dir, "artifacts")
+	}
+	blobs, err := artifact.OpenFolder(dir, s.org)
+	if err != nil {
+		return err
+	}
+	s.files, err = artifact.New(artifact.Options{
+		Store: s.store, Keys: s.keys, Blobs: blobs, PublicURL: s.publicURL, MaxSize: s.o.ArtifactLimit, Now: s.o.Now, Logger: s.o.Logger,
+	})
+	return err
 }
 
 // installHook makes a repository of this machine call us after a push, with a token that can do nothing else.
