@@ -13,7 +13,10 @@ BENCH_ARGS ?=
 PORTABLE  := ./agent/... ./agentapi/...
 PLATFORMS := windows/amd64 darwin/arm64
 
-.PHONY: help demo build check check-static test bench web fmt fmt-check vet cross-vet lint clean
+# What make dist builds, and what a server with --dist offers to machines that are to become agents.
+DIST      := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64
+
+.PHONY: help demo build dist check check-static test bench web fmt fmt-check vet cross-vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +26,15 @@ demo: ## start a server, an agent and an example project; flags go into DEMO_ARG
 
 build: ## build bin/signalbox, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/signalbox ./cmd/signalbox
+
+dist: ## build dist/signalbox-<os>-<arch> for all systems, with SHA256SUMS; the same commit gives the same files
+	rm -rf dist && mkdir dist
+	@for p in $(DIST); do os=$${p%/*}; arch=$${p#*/}; exe=; if [ $$os = windows ]; then exe=.exe; fi; \
+		echo "build $$p"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS) -buildid=' \
+			-o dist/signalbox-$$os-$$arch$$exe ./cmd/signalbox; done
+	@cd dist && if command -v sha256sum >/dev/null; then sha256sum signalbox-*; else shasum -a 256 signalbox-*; fi > SHA256SUMS
+	@cat dist/SHA256SUMS
 
 check: fmt-check vet lint ## what to run before a commit: format, vet, staticcheck, short tests
 	$(GO) test -short ./...
@@ -74,4 +86,4 @@ lint: ## staticcheck; golangci-lint too when it is installed
 	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; fi
 
 clean: ## remove what make built
-	rm -rf bin
+	rm -rf bin dist

@@ -18,7 +18,7 @@ import (
 
 // Files in the data folder that the command line on the same host reads.
 const (
-	InfoFile       = "server.json"       // {"url", "ca_file"}; there while the server runs
+	InfoFile       = "server.json"       // {"url", "public_url", "ca_file"}; there while the server runs
 	LocalTokenFile = "local-admin.token" // an API token of the administrator, mode 0600
 )
 

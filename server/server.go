@@ -26,6 +26,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/cert"
 	"github.com/signalbox-ci/signalbox/dispatch"
+	"github.com/signalbox-ci/signalbox/download"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
@@ -45,6 +46,7 @@ type Options struct {
 	Timing         dispatch.Timing
 	LogQuota       int64
 	ArtifactDir    string       // folder for the files that jobs push; default: artifacts in Dir
+	DistDir        string       // folder with builds for other systems, offered for download
 	ArtifactLimit  int64        // bytes that one such file may have; 0 is no limit
 	Out            io.Writer    // what a person sees at start; default: discard
 	Logger         *slog.Logger // default: discard
@@ -60,6 +62,7 @@ type Server struct {
 	logs     *joblog.Log
 	hub      *dispatch.Hub
 	files    *artifact.Artifacts
+	builds   *download.Downloads
 	trigger  *trigger.Trigger
 	certs    *cert.Manager
 	listener net.Listener
@@ -294,7 +297,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // announce tells people and the command line on this host where the server is.
 func (s *Server) announce() error {
-	b, err := json.Marshal(map[string]string{"url": s.localURL(), "ca_file": s.CAFile()})
+	b, err := json.Marshal(map[string]string{"url": s.localURL(), "public_url": s.url, "ca_file": s.CAFile()})
 	if err != nil {
 		return err
 	}
@@ -334,6 +337,9 @@ func (s *Server) Close() error {
 		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if s.builds != nil {
+		errs = append(errs, s.builds.Close())
 	}
 	if s.store != nil {
 		errs = append(errs, s.store.Close())

@@ -9,6 +9,7 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/api"
 	"github.com/signalbox-ci/signalbox/artifact"
+	"github.com/signalbox-ci/signalbox/download"
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -33,7 +34,10 @@ func (s *Server) wire() error {
 	if err := s.artifacts(); err != nil {
 		return err
 	}
-	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes())
+	if s.builds, err = download.New(download.Options{Dir: s.o.DistDir, CAFile: s.CAFile()}); err != nil {
+		return err
+	}
+	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes(), s.builds.Routes())
 	return s.pages()
 }
 

@@ -1,11 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/signalbox-ci/signalbox/download"
 )
 
 // AgentTypeCmd is `signalbox agent-type`.
@@ -38,24 +46,67 @@ func (c *AgentTypeCreateCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
+	ca, err := api.authority(ctx) // first, because the token is shown only once
+	if err != nil {
+		return err
+	}
 	var out agentType
 	in := map[string]any{"metadata": map[string]any{"name": c.Name}}
 	if err := api.call(ctx, http.MethodPost, agentTypes, in, &out); err != nil {
 		return err
 	}
-	return g.printToken(api, out, "Agent type "+out.Metadata.Name+" created.")
+	return g.printToken(api, ca, out, "Agent type "+out.Metadata.Name+" created.")
 }
 
-// printToken shows a registration token with the line that uses it.
-func (g *Globals) printToken(api *client, t agentType, first string) error {
-	endpoint := strings.TrimPrefix(strings.TrimPrefix(api.base, "https://"), "http://")
-	flags := ""
-	if strings.HasPrefix(api.base, "http://") {
-		flags = " --no-https"
+// printToken shows a registration token with the lines that use it.
+func (g *Globals) printToken(api *client, ca []byte, t agentType, first string) error {
+	i := download.Install{BaseURL: api.public, CA: ca, Token: t.Status.RegistrationToken}
+	endpoint := strings.TrimPrefix(strings.TrimPrefix(api.public, "https://"), "http://")
+	note := ""
+	if ca != nil {
+		sum := sha256.Sum256(ca)
+		note = "The server's certificate comes from its own authority. The lines fetch that certificate into signalbox-ca.crt and go\n" +
+			"on only if its SHA-256 is\n\n  " + hex.EncodeToString(sum[:]) + "\n\n"
 	}
-	text := fmt.Sprintf("%s Its registration token is shown only now:\n\n  %s\n\nStart an agent with:\n\n  signalbox agent start --endpoint %s%s --token %s\n",
-		first, t.Status.RegistrationToken, endpoint, flags, t.Status.RegistrationToken)
-	return g.print(map[string]any{"name": t.Metadata.Name, "registration_token": t.Status.RegistrationToken, "endpoint": endpoint}, text)
+	text := fmt.Sprintf("%s Its registration token is shown only now:\n\n  %s\n\n%sTo make a machine an agent, run there in an empty folder\n\non Linux, macOS or FreeBSD:\n\n  %s\n\non Windows, in PowerShell:\n\n  %s\n",
+		first, t.Status.RegistrationToken, note, i.Unix(), i.Windows())
+	return g.print(map[string]any{
+		"name": t.Metadata.Name, "registration_token": t.Status.RegistrationToken, "endpoint": endpoint,
+		"install": map[string]string{"unix": i.Unix(), "windows": i.Windows()},
+	}, text)
+}
+
+// authority returns the certificate of the server's own authority if it is what vouches for the server, nil when
+// another one does, which machines can be expected to know.
+func (c *client) authority(ctx context.Context) ([]byte, error) {
+	if strings.HasPrefix(c.base, "http://") {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+download.CAPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the server's certificate authority: %w", err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	if err != nil {
+		return nil, fmt.Errorf("ask for the server's certificate authority: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if res.StatusCode != http.StatusOK || block == nil || res.TLS == nil {
+		return nil, nil
+	}
+	for _, chain := range res.TLS.VerifiedChains {
+		if bytes.Equal(chain[len(chain)-1].Raw, block.Bytes) {
+			return text, nil
+		}
+	}
+	return nil, nil
 }
 
 // AgentTypeListCmd is `signalbox agent-type list`.
@@ -105,11 +156,15 @@ func (c *AgentTypeResetCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
+	ca, err := api.authority(ctx)
+	if err != nil {
+		return err
+	}
 	var out agentType
 	if err := api.call(ctx, http.MethodPost, agentTypes+"/"+url.PathEscape(c.Name)+"/reset_token", nil, &out); err != nil {
 		return err
 	}
-	return g.printToken(api, out, "The old token of "+out.Metadata.Name+" is void.")
+	return g.printToken(api, ca, out, "The old token of "+out.Metadata.Name+" is void.")
 }
 
 // AgentsCmd is `signalbox agents`.

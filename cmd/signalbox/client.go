@@ -23,9 +23,10 @@ import (
 
 // client talks to a server's public API.
 type client struct {
-	base  string
-	token string
-	http  *http.Client
+	base   string
+	public string // how other machines reach the server
+	token  string
+	http   *http.Client
 }
 
 // client finds the server: the one that is named, or the one that runs on the data folder, where an administrator's
@@ -46,13 +47,14 @@ func (g *Globals) client() (*client, error) {
 			return nil, err
 		}
 		var info struct {
-			URL    string `json:"url"`
-			CAFile string `json:"ca_file"`
+			URL       string `json:"url"`
+			PublicURL string `json:"public_url"`
+			CAFile    string `json:"ca_file"`
 		}
 		if err := json.Unmarshal(text, &info); err != nil {
 			return nil, fmt.Errorf("read %s: %w", server.InfoFile, err)
 		}
-		c.base = info.URL
+		c.base, c.public = info.URL, info.PublicURL
 		if caFile == "" {
 			caFile = info.CAFile
 		}
@@ -63,6 +65,9 @@ func (g *Globals) client() (*client, error) {
 			}
 			c.token = strings.TrimSpace(string(t))
 		}
+	}
+	if c.public == "" {
+		c.public = c.base
 	}
 	u, err := url.Parse(c.base)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {

@@ -128,7 +128,7 @@ func TestCommandsAgainstAServer(t *testing.T) {
 	s.expect(0, `NAME +REPOSITORY +PIPELINE\ndemo +.*demo.git +.semaphore/semaphore.yml`, "project", "list")
 	s.expect(2, "there is no project nope", "project", "delete", "nope")
 
-	s.expect(0, `shown only now:\n\n  [0-9a-f]{80}\n.*signalbox agent start --endpoint 127.0.0.1:\d+ --token [0-9a-f]{80}`, "agent-type", "create", "s1-none")
+	s.expect(0, `shown only now:\n\n  [0-9a-f]{80}\n.*SEMAPHORE_AGENT_TOKEN=[0-9a-f]{80} ./signalbox agent start --endpoint 127.0.0.1:\d+ --ca-file signalbox-ca.crt\n`, "agent-type", "create", "s1-none")
 	s.expect(1, "s1-", "agent-type", "create", "linux")
 	var made struct {
 		Token string `json:"registration_token"`
