@@ -125,7 +125,10 @@ func testArtifact(s *suite) {
 	}
 	s.refused(signalbox.CodeNotFound, func(t *store.Tx) error { return t.DeleteArtifact(a.Scope, a.ScopeID, "dir/b", "test") })
 	s.missing("deleted", func(t *store.Tx) error { _, err := t.Artifact(a.Scope, a.ScopeID, "dir/b"); return err })
-	s.missing("of another scope", func(t *store.Tx) error { _, err := t.Artifact(signalbox.ArtifactsOfJob, a.ScopeID, "dir/a"); return err })
+	s.missing("of another scope", func(t *store.Tx) error {
+		_, err := t.Artifact(signalbox.ArtifactsOfJob, a.ScopeID, "dir/a")
+		return err
+	})
 	s.equal("history", s.reasons("artifact", a.ID), []string{"pushed", "replaced"})
 	s.equal("history of what is gone", s.reasons("artifact", b.ID), []string{"pushed", "deleted"})
 }
