@@ -44,13 +44,14 @@ type Config struct {
 	DisconnectAfterIdleTimeout time.Duration // 0 is never; the server counts whole seconds
 	InterruptionGracePeriod    time.Duration // how long a running job may go on after Interrupt; the server counts whole seconds
 
-	EnvVars            []signalbox.EnvVar // for every job, stronger than the payload's
-	Files              []HostFile         // of this machine, to be seen in the first container of every job
-	FailOnMissingFiles bool               // a job fails when one of Files is not there; else it goes without
-	UploadJobLogs      UploadLogs         // "" is UploadNever
-	JobUser            string             // run jobs as this user instead of the agent's own
-	SpoolQuota         int64              // bytes that the logs of one job may take on disk until they are delivered; 0 is no limit
-	DockerHost         string             // address of the Docker engine; "" is the usual one of this machine
+	EnvVars             []signalbox.EnvVar // for every job, stronger than the payload's
+	Files               []HostFile         // of this machine, to be seen in the first container of every job
+	FailOnMissingFiles  bool               // a job fails when one of Files is not there; else it goes without
+	UploadJobLogs       UploadLogs         // "" is UploadNever
+	LogsCompressionSize int64              // from this size on an uploaded log is compressed; 0 is 100 MiB
+	JobUser             string             // run jobs as this user instead of the agent's own
+	SpoolQuota          int64              // bytes that the logs of one job may take on disk until they are delivered; 0 is no limit
+	DockerHost          string             // address of the Docker engine; "" is the usual one of this machine
 
 	Hooks        Hooks
 	ShutdownHook string // script that runs last, with SEMAPHORE_AGENT_SHUTDOWN_REASON in its environment

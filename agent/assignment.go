@@ -101,7 +101,7 @@ func (as *assignment) openSpool(name string, payload *agentapi.JobPayload) (*pus
 	}
 	p := &pusher{
 		spool: sp, client: a.client, timing: a.cfg.Timing, log: a.log,
-		meta: spoolMeta{JobID: as.id, URL: payload.Logger.URL, Token: payload.Logger.Token, Upload: newUpload(a.cfg.UploadJobLogs, payload)},
+		meta: spoolMeta{JobID: as.id, URL: payload.Logger.URL, Token: payload.Logger.Token, Upload: a.newUpload(payload)},
 	}
 	sp.keep = p.meta.Upload != nil
 	err = sp.saveMeta(p.meta, true)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"os"
 	"strings"
 	"sync"
@@ -237,6 +238,9 @@ func (s *stage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, s.fill(string(answer.Body)))
 }
 
+// recordedHost is where the recording server had its own store of artifacts.
+var recordedHost = regexp.MustCompile(`^http://localhost:\d+`)
+
 // fill replaces the recordings' placeholders, also in base64 values, and the seconds between syncs by moments.
 func (s *stage) fill(body string) string {
 	var v any
@@ -264,7 +268,7 @@ func (s *stage) fill(body string) string {
 			if b, err := base64.StdEncoding.DecodeString(v); err == nil && strings.Contains(string(b), "{{") {
 				return base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(string(b), "{{HOST}}", s.host)))
 			}
-			return strings.ReplaceAll(v, "{{HOST}}", s.host)
+			return recordedHost.ReplaceAllString(strings.ReplaceAll(v, "{{HOST}}", s.host), "http://"+s.host)
 		default:
 			return v
 		}

@@ -103,6 +103,12 @@ func (a *Agent) cleanUp(ctx context.Context) {
 			a.log.Warn("cleaning up after an earlier job failed", "error", err)
 		}
 	}
+	texts, _ := filepath.Glob(filepath.Join(a.spoolDir(), "*"+spoolSuffix+".txt*")) // of an upload that was cut off
+	for _, path := range texts {
+		if err := os.Remove(path); err != nil {
+			a.log.Warn("a file of an earlier upload cannot be removed", "error", err)
+		}
+	}
 	a.cleanContainers(ctx)
 }
 

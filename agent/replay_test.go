@@ -67,7 +67,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// readDifferences reads the table rows | recording | `difference` | reason |.
+// readDifferences reads the rows | recording | `difference` | reason | of the page's first table, which is about the agent.
 func readDifferences(t *testing.T) map[string]map[string]bool {
 	t.Helper()
 	page, err := os.ReadFile(differencesPage)
@@ -75,7 +75,9 @@ func readDifferences(t *testing.T) map[string]map[string]bool {
 		t.Fatal(err)
 	}
 	out := map[string]map[string]bool{}
-	for row := range strings.Lines(string(page)) {
+	_, table, _ := strings.Cut(string(page), "## Our agent and the official one\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for row := range strings.Lines(table) {
 		name, rest, ok := strings.Cut(strings.TrimPrefix(strings.TrimSpace(row), "| "), " | `")
 		if !ok {
 			continue
@@ -179,7 +181,9 @@ func configOf(t *testing.T, argv []string, host, scripts string) Config {
 			c.Hooks.SourcePreJob = true
 		case "--fail-on-pre-job-hook-error":
 			c.Hooks.FailOnPreJob = true
-		case "start", "--endpoint", "--upload-job-logs":
+		case "--upload-job-logs":
+			c.UploadJobLogs = UploadLogs(value(i))
+		case "start", "--endpoint":
 		default:
 			if strings.HasPrefix(arg, "--") {
 				t.Fatalf("argument %s is not known to the test", arg)
