@@ -145,6 +145,11 @@ var owners = []struct {
 		true, "commands run in one place",
 	},
 	{
+		[]string{"github.com/BurntSushi/toml"},
+		[]string{"cmd"},
+		true, "only configuration files of the agent may be TOML",
+	},
+	{
 		[]string{"go.yaml.in/yaml"},
 		[]string{"spec", "cmd"},
 		true, "pipeline files are read in one place, with one set of limits",

@@ -352,12 +352,12 @@ func (a *Agent) jobsDir() string {
 	return filepath.Join(os.TempDir(), "signalbox-jobs-"+hex.EncodeToString(sum[:8]))
 }
 
-// maxAgents is how many agents may share a state directory.
-const maxAgents = 256
+// MaxAgents is how many agents may share a state directory.
+const MaxAgents = 256
 
 // prepareState takes the first folder in the state directory that no other agent uses.
 func (a *Agent) prepareState() (*os.File, error) {
-	for n := 1; n <= maxAgents; n++ {
+	for n := 1; n <= MaxAgents; n++ {
 		a.dir = filepath.Join(a.cfg.StateDir, strconv.Itoa(n))
 		if err := os.MkdirAll(a.dir, 0o700); err != nil {
 			return nil, signalbox.Errorf(signalbox.CodeInvalid, "The state directory cannot be made: %w", err)
@@ -375,7 +375,7 @@ func (a *Agent) prepareState() (*os.File, error) {
 		}
 		return lock, nil
 	}
-	return nil, signalbox.Errorf(signalbox.CodeConflict, "The state directory %s is in use by %d agents; give this one another.", a.cfg.StateDir, maxAgents)
+	return nil, signalbox.Errorf(signalbox.CodeConflict, "The state directory %s is in use by %d agents; give this one another.", a.cfg.StateDir, MaxAgents)
 }
 
 // prepareJobsDir makes sure that the folder outside of the state folder is ours: others may write beside it.

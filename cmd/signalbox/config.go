@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -12,12 +13,20 @@ import (
 )
 
 // loadConfig reads settings from YAML. Keys are flag names; those of one command stand under its name, words joined by
-// dashes ("agent-start: {endpoint: ...}"), or at the top for all. "server" is both: with settings under it, those of the
+// dashes ("agent-start: {endpoint: ...}"), or at the top for all. A file with options of the agent at its top is one of the
+// official agent's shape. "server" is both: with settings under it, those of the
 // command, otherwise the address to talk to. An unknown key is an error that names its line.
 func loadConfig(r io.Reader) (kong.Resolver, error) {
 	text, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if err != nil {
 		return nil, err
+	}
+	name := "the settings file"
+	if f, ok := r.(*os.File); ok {
+		name = f.Name()
+		if ext := filepath.Ext(name); strings.EqualFold(ext, ".toml") { // only the agent's may be TOML
+			return readAgentFile(name, ext, text)
+		}
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
@@ -31,6 +40,9 @@ func loadConfig(r io.Reader) (kong.Resolver, error) {
 		return nil, errors.New("the settings file must be a map of settings")
 	}
 	c.root = doc.Content[0]
+	if isAgentShape(c.root) {
+		return readAgentFile(name, ".yaml", text)
+	}
 	return c, nil
 }
 

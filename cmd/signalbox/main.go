@@ -73,7 +73,13 @@ func (VersionCmd) Run(g *Globals) error {
 	return err
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if err := hideToken(os.Args); err != nil {
+		fmt.Fprintln(os.Stderr, "signalbox:", err)
+		os.Exit(exitError)
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // exitError carries an exit code; its message, when there is one, has not been printed.
 type exitCodeError struct {
@@ -93,6 +99,10 @@ func run(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cli := &CLI{Globals: Globals{out: out, err: errOut}}
+	if err := adoptAgentEnvironment(args); err != nil {
+		fmt.Fprintln(errOut, "signalbox:", err)
+		return exitError
+	}
 	exited := -1
 	parser, err := newParser(cli, out, errOut, func(code int) { exited = code })
 	if err != nil {
@@ -122,7 +132,7 @@ func newParser(cli *CLI, out, errOut io.Writer, exit func(int)) (*kong.Kong, err
 	return kong.New(cli, kong.Name("signalbox"),
 		kong.Description("CI on your own machines, in one program.\n\nExit codes: 0 done, 1 wrong usage or no server, 2 not found or a wrong pipeline file, "+
 			"3 not allowed, 10 the pipeline has failed, 11 it was stopped or canceled."),
-		kong.Configuration(loadConfig), kong.Writers(out, errOut), kong.Exit(exit), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.Configuration(loadConfig), kong.Resolvers(envLists{}), kong.Writers(out, errOut), kong.Exit(exit), kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 }
 
 func command(c *kong.Context) string {
