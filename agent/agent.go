@@ -59,6 +59,8 @@ type Config struct {
 	StateDir  string // the log spool and the private directories of jobs; agents on one machine may share it
 	Workspace string // "": jobs start in the home directory; else each job gets a fresh folder under this one
 
+	Observe func(Status) // called when something changes and at each sync, from the conversation, which waits; nil is nobody
+
 	Interrupt <-chan struct{} // closed when the machine wants the agent to leave (SIGTERM); nil is never
 
 	NewExecutor NewExecutor // nil is DefaultExecutor
@@ -154,9 +156,10 @@ const (
 
 // Agent is one agent. Run it once.
 type Agent struct {
-	cfg    Config
-	log    *slog.Logger
-	client *client
+	cfg     Config
+	log     *slog.Logger
+	client  *client
+	tracker *tracker
 
 	dir           string // in StateDir, of this process alone
 	wantedName    string // as configured, "" for a random one
@@ -195,6 +198,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	a := &Agent{cfg: cfg, log: cfg.Logger, client: newClient(cfg), interrupted: make(chan struct{}), wantedName: wanted}
+	a.tracker = newTracker(a)
 	if cfg.JobUser != "" {
 		u, err := executor.LookupUser(cfg.JobUser)
 		if err != nil {
@@ -257,6 +261,8 @@ func (a *Agent) Run(ctx context.Context) (ExitReason, error) {
 		return ExitUnknown, err
 	}
 	defer lock.Close()
+	a.tracker.begin(a.dir, a.spoolDir())
+	defer a.tracker.ended()
 	ended := make(chan struct{})
 	var forward sync.WaitGroup
 	forward.Go(func() {
@@ -305,6 +311,7 @@ func (a *Agent) enter(ctx context.Context) (*lastJob, error) {
 		err := a.client.known(ctx)
 		if err == nil || !gone(err) {
 			a.log.Info("going on as the agent that an earlier process was", "name", who.Name)
+			a.tracker.registered(who.Name)
 			return job, nil
 		}
 		a.log.Info("the server no longer knows the agent that an earlier process was", "name", who.Name)
@@ -315,6 +322,7 @@ func (a *Agent) enter(ctx context.Context) (*lastJob, error) {
 		return nil, err
 	}
 	a.log.Info("registered", "name", name)
+	a.tracker.registered(name)
 	return nil, nil
 }
 

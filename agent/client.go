@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/signalbox-ci/signalbox/agentapi"
@@ -24,6 +25,8 @@ type client struct {
 	userAgent string
 	timeout   time.Duration
 	hold      time.Duration // how long the server may hold a sync
+
+	pushesFailed atomic.Int64
 
 	mu    sync.Mutex
 	token string // of this agent, after registration
@@ -142,10 +145,19 @@ func (c *client) push(ctx context.Context, url, token string, from int, lines []
 	if strings.Contains(url, "?") {
 		sep = "&"
 	}
-	return c.call(ctx, request{
+	err := c.call(ctx, request{
 		method: http.MethodPost, url: url + sep + "start_from=" + strconv.Itoa(from),
 		auth: "Bearer " + token, contentType: "text/plain", raw: lines,
 	})
+	if err != nil && ctx.Err() == nil {
+		c.pushesFailed.Add(1)
+	}
+	return err
+}
+
+// limit is how long a request may take that the server may hold.
+func (c *client) limit(hold time.Duration) time.Duration {
+	return max(c.timeout, hold+hold/2)
 }
 
 type request struct {
@@ -169,11 +181,7 @@ func (c *client) call(ctx context.Context, q request) error {
 		}
 		body = b
 	}
-	limit := c.timeout
-	if q.hold > 0 {
-		limit = max(limit, q.hold+q.hold/2)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, c.limit(q.hold))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, q.method, q.url, bytes.NewReader(body))
 	if err != nil {

@@ -23,3 +23,8 @@ func lockFile(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// processExists tells whether there is a process of this id.
+func processExists(pid int) bool {
+	return pid > 0 && unix.Kill(pid, 0) != unix.ESRCH
+}

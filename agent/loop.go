@@ -39,8 +39,10 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 	l.retry = backoff{first: (t.SyncMin + t.SyncMax) / 2, limit: t.SyncRetryMax}
 	l.lastAnswer = time.Now()
 	defer l.endJob()
+	defer l.agent.tracker.leaving()
 	for {
 		resp, dropped, err := l.sync(ctx)
+		l.agent.tracker.synced(dropped, err)
 		if ctx.Err() != nil {
 			return ExitInterrupted, nil
 		}
@@ -75,6 +77,7 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 // sync sends one report. When something happens meanwhile the request is dropped, because the server may be holding
 // it; an answer that came all the same is used.
 func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bool, err error) {
+	l.agent.tracker.report(l.state, l.jobID, l.result)
 	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt}
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
@@ -104,6 +107,7 @@ func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bo
 
 // wait pauses between two syncs, until something happens.
 func (l *loop) wait(ctx context.Context, d time.Duration) {
+	l.agent.tracker.expect(d)
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -14,7 +14,8 @@ import (
 
 // AgentCmd groups what runs on a machine that offers itself for jobs.
 type AgentCmd struct {
-	Start AgentStartCmd `cmd:"" help:"Run jobs for a server until told to stop."`
+	Start  AgentStartCmd  `cmd:"" help:"Run jobs for a server until told to stop."`
+	Status AgentStatusCmd `cmd:"" help:"Show what the agents of this machine do."`
 }
 
 // AgentStartCmd is `signalbox agent start`. Every option of the official agent is here, under its name.
@@ -193,9 +194,10 @@ func (c *AgentStartCmd) Run(ctx context.Context, g *Globals) error {
 		log.Warn(w)
 	}
 	cfg.Logger = log
-	agents, err := c.agents(cfg)
-	if err != nil {
+	crew := &crew{manager: findServiceManager(), health: c.HealthListen, log: log}
+	cfg.Observe = func(agent.Status) { crew.manager.tell(crew.statuses()) }
+	if crew.agents, err = c.agents(cfg); err != nil {
 		return err
 	}
-	return runAgents(ctx, agents, c.HealthListen, log)
+	return crew.run(ctx)
 }
