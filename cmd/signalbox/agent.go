@@ -14,8 +14,11 @@ import (
 
 // AgentCmd groups what runs on a machine that offers itself for jobs.
 type AgentCmd struct {
-	Start  AgentStartCmd  `cmd:"" help:"Run jobs for a server until told to stop."`
-	Status AgentStatusCmd `cmd:"" help:"Show what the agents of this machine do."`
+	Start     AgentStartCmd     `cmd:"" help:"Run jobs for a server until told to stop."`
+	Status    AgentStatusCmd    `cmd:"" help:"Show what the agents of this machine do."`
+	Run       AgentRunCmd       `cmd:"" help:"Run one job file on this machine, without a server."`
+	Install   AgentInstallCmd   `cmd:"" help:"Make a service of the agent on this machine."`
+	Uninstall AgentUninstallCmd `cmd:"" help:"Remove the service of the agent."`
 }
 
 // AgentStartCmd is `signalbox agent start`. Every option of the official agent is here, under its name.
@@ -199,5 +202,5 @@ func (c *AgentStartCmd) Run(ctx context.Context, g *Globals) error {
 	if crew.agents, err = c.agents(cfg); err != nil {
 		return err
 	}
-	return crew.run(ctx)
+	return asService(ctx, crew.run)
 }

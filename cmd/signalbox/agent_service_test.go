@@ -102,7 +102,7 @@ func TestAnAgentAsAService(t *testing.T) {
 	if len(all) != 2 || !all[0].Running || !all[1].Running || all[0].PID != p.cmd.Process.Pid {
 		t.Errorf("status: %+v", all)
 	}
-	s.expect(0, `service-agent-\d at 127.0.0.1:\d+: waiting-for-jobs\n  process  \d+.*job      none\n  sync     answered .*spool    0 bytes`, "agent", "status", "--state", state)
+	s.expect(0, `service-agent-\d at 127.0.0.1:\d+: waiting-for-jobs\n  process  \d+.*job      none\n  sync     (answered|none yet).*spool    0 bytes`, "agent", "status", "--state", state)
 
 	p.signal(syscall.SIGTERM)
 	m.hears("STOPPING=1")

@@ -28,7 +28,7 @@ func (c *AgentStatusCmd) Run(g *Globals) error {
 		if err != nil {
 			return err
 		}
-		dirs = []string{own, installedStateDir}
+		dirs = []string{own, installedState()}
 	}
 	all := []agent.Status{}
 	for _, dir := range dirs {
@@ -89,5 +89,10 @@ func statusText(all []agent.Status, now time.Time) string {
 	return b.String()
 }
 
-// installedStateDir is where an agent that runs as a service keeps its state.
-const installedStateDir = "/var/lib/signalbox-agent"
+// installedState is where an agent that was installed as a service of this system keeps its state.
+func installedState() string {
+	if service, err := serviceKind("auto"); err == nil {
+		return servicePlaces[service].state
+	}
+	return servicePlaces["systemd"].state
+}
