@@ -11,7 +11,7 @@ BENCH_ARGS ?=
 
 # The agent runs on other people's machines: these packages must compile for all of them.
 PORTABLE  := ./agent/... ./agentapi/...
-PLATFORMS := windows/amd64 darwin/arm64
+PLATFORMS := windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 linux/arm64 freebsd/amd64
 
 # What make dist builds, and what a server with --dist offers to machines that are to become agents.
 DIST      := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64
@@ -36,7 +36,7 @@ dist: ## build dist/signalbox-<os>-<arch> for all systems, with SHA256SUMS; the 
 	@cd dist && if command -v sha256sum >/dev/null; then sha256sum signalbox-*; else shasum -a 256 signalbox-*; fi > SHA256SUMS
 	@cat dist/SHA256SUMS
 
-check: fmt-check vet lint ## what to run before a commit: format, vet, staticcheck, short tests
+check: fmt-check vet cross-vet lint ## what to run before a commit: format, vet, staticcheck, short tests
 	$(GO) test -short ./...
 
 check-static: fmt-check vet cross-vet lint web ## everything that needs no test run

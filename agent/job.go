@@ -161,12 +161,12 @@ func (j *Job) run(ctx context.Context) signalbox.JobResult {
 		j.epilogues(ctx, result)
 	}
 	if j.opts.Hooks.PostJob != "" && !j.over() {
-		text := "bash " + j.opts.Hooks.PostJob
+		text, shown := executor.Hook(j.opts.Hooks.PostJob, false)
 		j.block(directivePostHook, func(emit executor.Emit) (int, error) {
-			if err := emit([]byte("Running: " + text + "\n")); err != nil {
+			if err := emit([]byte("Running: " + shown + "\n")); err != nil {
 				return 1, err
 			}
-			return j.exec.Run(ctx, "bash "+shellWord(j.opts.Hooks.PostJob), emit)
+			return j.exec.Run(ctx, text, emit)
 		})
 	}
 	return result
@@ -286,21 +286,18 @@ func (j *Job) commands(ctx context.Context, list []agentapi.Command) int {
 }
 
 func (j *Job) preHook(ctx context.Context) int {
-	word := "bash "
-	if j.opts.Hooks.SourcePreJob {
-		word = "source "
-	}
+	text, shown := executor.Hook(j.opts.Hooks.PreJob, j.opts.Hooks.SourcePreJob)
 	warning := "Warning: The agent is configured to proceed with the job even if the pre-job hook fails.\n"
 	if j.opts.Hooks.FailOnPreJob {
 		warning = "Warning: The agent is configured to fail the job if the pre-job hook fails.\n"
 	}
 	return j.block(directivePreHook, func(emit executor.Emit) (int, error) {
-		for _, line := range []string{"Running: " + word + j.opts.Hooks.PreJob + "\n", warning} {
+		for _, line := range []string{"Running: " + shown + "\n", warning} {
 			if err := emit([]byte(line)); err != nil {
 				return 1, err
 			}
 		}
-		return j.exec.Run(ctx, word+shellWord(j.opts.Hooks.PreJob), emit)
+		return j.exec.Run(ctx, text, emit)
 	})
 }
 
@@ -309,7 +306,7 @@ func (j *Job) resultOfJob(ctx context.Context) signalbox.JobResult {
 	result := signalbox.JobStopped
 	j.block(directiveResult, func(emit executor.Emit) (int, error) {
 		var said strings.Builder
-		if _, err := j.exec.Run(ctx, `builtin printf %s "${SEMAPHORE_JOB_RESULT-}"`, func(b []byte) error {
+		if _, err := j.exec.Run(ctx, executor.PrintVariable("SEMAPHORE_JOB_RESULT"), func(b []byte) error {
 			if said.Len() < 1000 {
 				said.Write(b)
 			}
@@ -413,5 +410,3 @@ func (j *Job) note(write func() error) {
 		j.Stop()
 	}
 }
-
-func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -95,7 +95,7 @@ func serviceKind(asked string) (string, error) {
 func (c *AgentInstallCmd) options(g *Globals) (o installOptions, err error) {
 	o = installOptions{
 		user: c.User, endpoint: c.Endpoint, noHTTPS: c.NoHTTPS, name: c.Name, spawn: c.Spawn, start: c.Start, restart: c.Restart,
-		restartSec: time.Duration(c.RestartSec), afterJob: c.AfterJob, idle: time.Duration(c.IdleTimeout), grace: time.Duration(c.Grace), shutdownHook: c.ShutdownHook,
+		restartAfter: time.Duration(c.RestartSec), afterJob: c.AfterJob, idle: time.Duration(c.IdleTimeout), grace: time.Duration(c.Grace), shutdownHook: c.ShutdownHook,
 	}
 	if o.service, err = serviceKind(c.Service); err != nil {
 		return o, err

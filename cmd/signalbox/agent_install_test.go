@@ -36,13 +36,13 @@ func describe(plan []step) string {
 func TestInstallPlans(t *testing.T) {
 	full := installOptions{
 		program: "/home/ann/signalbox", user: "ci", endpoint: "ci.example.com", token: "0123:abc'\"", ca: []byte("-----BEGIN CERTIFICATE-----\n"), spawn: 2,
-		name: "host-1-agent", start: true, restart: "on-failure", restartSec: 30 * time.Second, afterJob: true, idle: 5 * time.Minute, grace: 10 * time.Minute, shutdownHook: "/opt/off.sh",
+		name: "host-1-agent", start: true, restart: "on-failure", restartAfter: 30 * time.Second, afterJob: true, idle: 5 * time.Minute, grace: 10 * time.Minute, shutdownHook: "/opt/off.sh",
 	}
 	for _, service := range []string{"systemd", "launchd", "windows"} {
 		o := full
 		o.service = service
 		small := installOptions{
-			service: service, program: servicePlaces[service].program, user: "ci", endpoint: "ci:8443", token: "t", noHTTPS: true, spawn: 1, restart: "always", restartSec: time.Minute,
+			service: service, program: servicePlaces[service].program, user: "ci", endpoint: "ci:8443", token: "t", noHTTPS: true, spawn: 1, restart: "always", restartAfter: time.Minute,
 		}
 		if service == "windows" {
 			o.user, small.user = "", ""

@@ -249,7 +249,8 @@ func TestSettingsAreDocumented(t *testing.T) {
 Each setting is a flag, an environment variable and a key of a YAML file, strongest first. The file is named by
 ` + "`--config FILE` or `SIGNALBOX_CONFIG`" + `. Settings of all commands stand at its top, those of one command under the command's
 name, with its words joined by dashes; a key that does not exist is an error that names its line. (` + "`server`" + ` at the top is
-the address to talk to, unless settings stand under it.)
+the address to talk to, unless settings stand under it.) The agent also takes a file in the shape of the official agent's, one
+key at the top for each option, as ` + "`--config-file`" + ` or ` + "`--config`" + `: see [the agent](agent.md).
 
 ` + "```yaml" + `
 log-level: debug

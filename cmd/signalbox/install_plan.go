@@ -24,7 +24,7 @@ type installOptions struct {
 
 	start        bool
 	restart      string
-	restartSec   time.Duration
+	restartAfter time.Duration
 	afterJob     bool
 	idle         time.Duration
 	grace        time.Duration
@@ -121,7 +121,7 @@ func installPlan(o installOptions) []step {
 		out = append(out,
 			step{run: []string{"sc.exe", "delete", windowsService}, mayFail: true},
 			step{run: []string{"sc.exe", "create", windowsService, "binPath=", bin, "start=", "auto", "DisplayName=", "Signalbox agent"}},
-			step{run: []string{"sc.exe", "failure", windowsService, "reset=", "86400", "actions=", fmt.Sprintf("restart/%d", o.restartSec.Milliseconds())}},
+			step{run: []string{"sc.exe", "failure", windowsService, "reset=", "86400", "actions=", fmt.Sprintf("restart/%d", o.restartAfter.Milliseconds())}},
 			step{run: []string{"sc.exe", "failureflag", windowsService, "1"}}) // an exit code counts as a failure too
 		if o.start {
 			out = append(out, step{run: []string{"sc.exe", "start", windowsService}})
@@ -211,7 +211,7 @@ User=` + o.user + `
 WorkingDirectory=~
 ExecStart=` + systemdWord(program) + ` agent start --config-file ` + systemdWord(config) + `
 Restart=` + o.restart + `
-RestartSec=` + fmt.Sprint(int(o.restartSec/time.Second)) + `
+RestartSec=` + fmt.Sprint(int(o.restartAfter/time.Second)) + `
 # The agent says when its conversation with the server goes on; one that is stuck is started again.
 WatchdogSec=120
 # It gives up by itself when the server does not answer.
@@ -257,7 +257,7 @@ func launchdPlist(o installOptions, p places, config string) string {
 	<key>UserName</key><string>` + e(o.user) + `</string>
 	<key>RunAtLoad</key><true/>
 	<key>KeepAlive</key><true/>
-	<key>ThrottleInterval</key><integer>` + fmt.Sprint(int(o.restartSec/time.Second)) + `</integer>
+	<key>ThrottleInterval</key><integer>` + fmt.Sprint(int(o.restartAfter/time.Second)) + `</integer>
 	<key>ExitTimeOut</key><integer>` + fmt.Sprint(o.leaveTime()) + `</integer>
 	<key>AbandonProcessGroup</key><false/>
 </dict>
