@@ -467,12 +467,16 @@ func (a *Agent) disconnect(ctx context.Context) bool {
 		}
 		return err == nil || gone(err)
 	}
+	tries := a.cfg.Timing.DisconnectTries
+	if isClosed(a.interrupted) { // somebody waits for the end of this process; the next one goes on as this agent
+		tries = min(tries, 3)
+	}
 	for try := 1; ; try++ {
 		err := a.client.disconnect(ctx)
 		if err == nil {
 			return true
 		}
-		if gone(err) || try == a.cfg.Timing.DisconnectTries {
+		if gone(err) || try >= tries {
 			a.log.Warn("disconnecting failed", "attempts", try, "error", err)
 			return gone(err)
 		}

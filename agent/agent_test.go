@@ -252,6 +252,23 @@ func TestInterrupt(t *testing.T) {
 			t.Errorf("%s, %v", reason, err)
 		}
 	})
+	t.Run("idle while the server is away", func(t *testing.T) {
+		t.Parallel()
+		h := newHub(t)
+		h.result = "passed" // there is no other job
+		h.when["register"] = func() { h.answers["sync"], h.answers["disconnect"] = 503, 503 }
+		c := h.config()
+		c.Timing.SyncMin, c.Timing.SyncMax, c.Timing.DisconnectPause = time.Minute, time.Minute, time.Millisecond
+		interrupt := make(chan struct{})
+		c.Interrupt = interrupt
+		h.after("sync", 1, func() { close(interrupt) })
+		if reason, err := h.run(c); reason != ExitInterrupted || err != nil {
+			t.Errorf("%s, %v", reason, err)
+		}
+		if _, ok := loadJSON[access](filepath.Join(c.StateDir, "1", "access.json")); !ok {
+			t.Error("the agent could not say good-bye, and yet the next process will not be the same agent")
+		}
+	})
 	t.Run("canceled with a job", func(t *testing.T) {
 		t.Parallel()
 		h := newHub(t, "sleep 60")

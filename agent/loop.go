@@ -54,6 +54,9 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 		case gone(err):
 			return ExitUnableToSync, &signalbox.Error{Code: signalbox.CodeForbidden, Message: "The server no longer knows this agent: it was removed, or its token was replaced.", Err: err}
 		case err != nil:
+			if l.job == nil && l.interruptedAt != 0 { // a service manager waits, and there is nothing to lose
+				return ExitInterrupted, nil
+			}
 			if l.job == nil && time.Since(l.lastAnswer) >= t.UnableToSync {
 				return ExitUnableToSync, &signalbox.Error{Code: signalbox.CodeUnavailable, Message: "The server has not answered for " + t.UnableToSync.String() + ".", Err: err}
 			}

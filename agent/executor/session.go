@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -356,6 +355,3 @@ func keep(s, set string) string {
 		return -1
 	}, s)
 }
-
-// errNoTerminal is the error of a mark that nobody can write.
-var errNoTerminal = errors.New("the terminal is gone")
