@@ -21,7 +21,8 @@ const (
 	JobStopped JobResult = "stopped"
 )
 
-// Job is a list of commands that runs on one agent. Its result is final at the first terminal commit.
+// Job is a list of commands that runs on one agent. Its result is final at the first terminal commit. A debug job has the
+// block and pipeline of the job that it is made of, for its environment; it is not one of their jobs.
 type Job struct {
 	ID            string
 	BlockID       string
@@ -33,6 +34,8 @@ type Job struct {
 	AgentType     string // name: s1-linux
 	Priority      int
 	Spec          JobSpec
+	DebugOf       string        // the job whose environment a debug job keeps open; "" for all others
+	TimeLimit     time.Duration // of running, 0 is none
 	State         JobState
 	Result        JobResult
 	Reason        Reason
@@ -54,6 +57,15 @@ type JobSpec struct {
 	EpilogueAlways []string `json:"epilogue_always,omitempty"`
 	EpilogueOnPass []string `json:"epilogue_on_pass,omitempty"`
 	EpilogueOnFail []string `json:"epilogue_on_fail,omitempty"`
+	Files          []File   `json:"files,omitempty"`
+}
+
+// File is a file that the agent writes before the first command. Path is absolute or relative to the home directory;
+// Mode is an octal string.
+type File struct {
+	Path    string `json:"path"`
+	Content []byte `json:"content"`
+	Mode    string `json:"mode"`
 }
 
 // EnvVar is one environment variable in plain text.

@@ -2,6 +2,7 @@ package signalbox
 
 import (
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,60 @@ type Project struct {
 	PipelineFile  string // within the repository, default .semaphore/semaphore.yml
 	CreatedAt     time.Time
 	DeletedAt     time.Time
+
+	// CustomPermissions means that only what the two lists name may be debugged or attached to; else the default rule
+	// of package auth holds.
+	CustomPermissions bool
+	DebugPermissions  []RefKind
+	AttachPermissions []RefKind
+}
+
+// RefKind is what a job ran for, as the rules about debugging tell it apart.
+type RefKind string
+
+const (
+	RefDefaultBranch     RefKind = "default_branch"
+	RefOtherBranch       RefKind = "non_default_branch"
+	RefTag               RefKind = "tag"
+	RefPullRequest       RefKind = "pull_request"
+	RefForkedPullRequest RefKind = "forked_pull_request"
+	RefEmpty             RefKind = "empty" // no job: a session with nothing but the project; for debugging only
+)
+
+// RefKindOf tells what kind of ref a workflow of p ran for. A workflow does not say where the head of a pull request
+// lies, so every pull request counts as one from a fork, which is the most careful; so does what is not known at all.
+func RefKindOf(p *Project, w *Workflow) RefKind {
+	switch {
+	case w.RefType == "tag":
+		return RefTag
+	case w.RefType == "branch" && w.BranchName == p.DefaultBranch:
+		return RefDefaultBranch
+	case w.RefType == "branch":
+		return RefOtherBranch
+	}
+	return RefForkedPullRequest
+}
+
+// ParseRefKinds checks a list of a project's permissions; what ("debug" or "attach") names it in the error.
+func ParseRefKinds(what string, names []string) ([]RefKind, error) {
+	var out []RefKind
+	for _, n := range names {
+		k := RefKind(n)
+		switch k {
+		case RefDefaultBranch, RefOtherBranch, RefTag, RefPullRequest, RefForkedPullRequest:
+		case RefEmpty:
+			if what != "debug" {
+				return nil, Errorf(CodeInvalid, "%s_permissions: \"empty\" is for debugging only, because there is no job to %s to", what, what)
+			}
+		default:
+			return nil, Errorf(CodeInvalid, "%s_permissions: %.40q is not known; use default_branch, non_default_branch, pull_request, forked_pull_request, tag%s",
+				what, n, map[bool]string{true: " or empty"}[what == "debug"])
+		}
+		if !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	return out, nil
 }
 
 // DefaultPipelineFile is where a project's first pipeline lies unless it says otherwise.

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
@@ -37,10 +40,15 @@ func job(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
 	for _, e := range j.Spec.EnvVars {
 		vars = append(vars, map[string]string{"name": e.Name, "value": e.Value})
 	}
+	files := []map[string]string{}
+	for _, f := range j.Spec.Files {
+		files = append(files, map[string]string{"path": f.Path, "content": base64.StdEncoding.EncodeToString(f.Content)})
+	}
 	status := map[string]any{"state": jobState(j.State), "result": jobResult(j.Result), "agent": nil, "reason": string(j.Reason), "failure_reason": j.FailureReason}
+	var err error
 	if j.AttemptID != "" && !j.StartedAt.IsZero() {
-		at, err := tx.Attempt(j.AttemptID)
-		if err != nil {
+		var at *signalbox.Attempt
+		if at, err = tx.Attempt(j.AttemptID); err != nil {
 			return nil, err
 		}
 		status["agent"] = map[string]any{"ip": "", "name": at.AgentName, "ports": []any{}}
@@ -52,7 +60,7 @@ func job(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
 	if !j.FinishedAt.IsZero() {
 		updated = j.FinishedAt
 	}
-	return map[string]any{
+	out := map[string]any{
 		"metadata": map[string]any{
 			"id": j.ID, "name": j.Name, "create_time": unixText(j.CreatedAt), "update_time": unixText(updated),
 			"start_time": unixText(j.StartedAt), "finish_time": unixText(j.FinishedAt),
@@ -61,12 +69,18 @@ func job(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
 			"project_id": j.ProjectID, "agent": map[string]any{
 				"machine": map[string]any{"type": j.Spec.MachineType, "os_image": j.Spec.OSImage}, "containers": []any{}, "image_pull_secrets": []any{},
 			},
-			"secrets": []any{}, "env_vars": vars, "files": []any{}, "commands": list(j.Spec.Commands), "epilogue_commands": []any{},
+			"secrets": []any{}, "env_vars": vars, "files": files, "commands": list(j.Spec.Commands), "epilogue_commands": []any{},
 			"epilogue_always_commands": list(j.Spec.EpilogueAlways), "epilogue_on_pass_commands": list(j.Spec.EpilogueOnPass),
 			"epilogue_on_fail_commands": list(j.Spec.EpilogueOnFail),
 		},
 		"status": status, "pipeline_id": j.PipelineID, "workflow_id": j.WorkflowID,
-	}, nil
+	}
+	if j.DebugOf != "" {
+		if out["debug"], err = debugBody(tx, j); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func list(s []string) []string {
@@ -134,25 +148,93 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) error {
 	return write(w, map[string]any{"jobs": out, "next_page_token": next})
 }
 
-func (a *API) showJob(w http.ResponseWriter, r *http.Request) error {
+// jobID returns the id in the path; it is an error of the client's when it is none.
+func jobID(r *http.Request) (string, error) {
 	id := r.PathValue("job")
 	if !signalbox.IsID(id) {
-		return signalbox.Errorf(signalbox.CodeInvalid, "Job id %.60s is invalid", id)
+		return "", signalbox.Errorf(signalbox.CodeInvalid, "Job id %.60s is invalid", id)
 	}
-	var out map[string]any
-	if err := a.read(r, func(tx *store.Tx) error {
-		j, err := tx.Job(id)
-		if err != nil {
-			return err
-		}
-		if out, err = job(tx, j); err != nil {
-			return err
-		}
-		return a.addGitVars(tx, j, out)
-	}); err != nil {
+	return id, nil
+}
+
+func (a *API) showJob(w http.ResponseWriter, r *http.Request) error {
+	id, err := jobID(r)
+	if err != nil {
 		return err
 	}
-	return write(w, out)
+	return a.answerJob(w, r, id)
+}
+
+// answerJob describes a job. With ?wait=N&version=V it answers once the job's state differs from that of the answer that
+// carried version V, or after N seconds.
+func (a *API) answerJob(w http.ResponseWriter, r *http.Request, id string) error {
+	changed, stop := a.Store.Watch(store.KeyJob(id))
+	defer stop()
+	wait, _ := strconv.Atoi(r.URL.Query().Get("wait"))
+	deadline := time.NewTimer(time.Duration(min(max(wait, 0), 60)) * time.Second)
+	defer deadline.Stop()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * time.Minute))
+	for {
+		var out map[string]any
+		if err := a.read(r, func(tx *store.Tx) error {
+			j, err := tx.Job(id)
+			if err != nil {
+				return err
+			}
+			if out, err = job(tx, j); err != nil {
+				return err
+			}
+			out["version"] = string(j.State) + "." + strconv.Itoa(j.AttemptN)
+			if why, err := waiting(tx, j); err != nil {
+				return err
+			} else if why != nil {
+				out["waiting"] = why
+			}
+			return a.addGitVars(tx, j, out)
+		}); err != nil {
+			return err
+		}
+		if wait <= 0 || out["version"] != r.URL.Query().Get("version") {
+			return write(w, out)
+		}
+		select {
+		case <-changed:
+		case <-deadline.C:
+			return write(w, out)
+		case <-r.Context().Done():
+			return nil
+		}
+	}
+}
+
+// waiting says what a job that is not on an agent waits for; nil when it waits no longer.
+func waiting(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
+	if j.State == signalbox.JobOffered {
+		return map[string]any{"position": 0, "text": "an agent of type " + j.AgentType + " was offered the job and fetches it"}, nil
+	}
+	if j.State != signalbox.JobQueued {
+		return nil, nil
+	}
+	ahead, err := tx.QueuedAhead(j)
+	if err != nil {
+		return nil, err
+	}
+	typ, err := tx.AgentType(j.AgentType)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return map[string]any{"position": ahead + 1, "text": "there is no agent type " + j.AgentType + " any more"}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	idle, busy, err := tx.CountAgents(typ.ID)
+	if err != nil {
+		return nil, err
+	}
+	text := fmt.Sprintf("number %d in line for an agent of type %s: %d free, %d busy", ahead+1, j.AgentType, idle, busy)
+	if idle+busy == 0 {
+		text = fmt.Sprintf("number %d in line, and no agent of type %s is connected", ahead+1, j.AgentType)
+	}
+	return map[string]any{"position": ahead + 1, "text": text}, nil
 }
 
 // addGitVars shows what the job was told about its commit before its own variables.

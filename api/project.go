@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +74,8 @@ func (a *API) project(p *signalbox.Project) projectBody {
 	b.Metadata.ID, b.Metadata.Name, b.Metadata.OrgID = p.ID, p.Name, a.OrganizationID
 	url := strings.TrimSuffix(strings.TrimRight(p.GitURL, "/"), ".git")
 	b.Spec = projectSpec{
-		Visibility: "private", Schedulers: []any{}, Tasks: []any{}, DebugPermissions: []string{}, AttachPermissions: []string{},
+		Visibility: "private", Schedulers: []any{}, Tasks: []any{}, CustomPermissions: p.CustomPermissions,
+		DebugPermissions: kindNames(p.DebugPermissions), AttachPermissions: kindNames(p.AttachPermissions),
 		Repository: repositoryBody{
 			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: p.GitURL, RunOn: []string{"branches", "tags"},
 			PipelineFile: p.PipelineFile, IntegrationType: "git", DefaultBranch: p.DefaultBranch,
@@ -123,6 +125,10 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 	if err := signalbox.ValidateProjectName(p.Name); err != nil {
 		return err
 	}
+	p.CustomPermissions = b.Spec.CustomPermissions
+	if err := setPermissions(p, &b.Spec.DebugPermissions, &b.Spec.AttachPermissions); err != nil {
+		return err
+	}
 	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
 		return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url must be a git URL or the absolute path of a repository on the server's machine")
 	}
@@ -167,6 +173,125 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return write(w, a.project(p))
+}
+
+func kindNames(kinds []signalbox.RefKind) []string {
+	out := []string{}
+	for _, k := range kinds {
+		out = append(out, string(k))
+	}
+	return out
+}
+
+// setPermissions puts lists into a project; nil leaves one as it is.
+func setPermissions(p *signalbox.Project, debug, attach *[]string) (err error) {
+	if debug != nil {
+		if p.DebugPermissions, err = signalbox.ParseRefKinds("debug", *debug); err != nil {
+			return err
+		}
+	}
+	if attach != nil {
+		p.AttachPermissions, err = signalbox.ParseRefKinds("attach", *attach)
+	}
+	return err
+}
+
+// updateProject changes what the body names and leaves the rest. custom_permissions decides over its two lists: where it
+// is named, a list that is not named is empty, because the official command line leaves empty lists out.
+func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
+	var b struct {
+		Metadata struct {
+			ID   string  `json:"id"`
+			Name *string `json:"name"`
+		} `json:"metadata"`
+		Spec struct {
+			Repository struct {
+				URL          *string `json:"url"`
+				PipelineFile *string `json:"pipeline_file"`
+			} `json:"repository"`
+			Custom *bool     `json:"custom_permissions"`
+			Debug  *[]string `json:"debug_permissions"`
+			Attach *[]string `json:"attach_permissions"`
+		} `json:"spec"`
+	}
+	if err := read(w, r, &b); err != nil {
+		return err
+	}
+	if b.Spec.Custom != nil {
+		if b.Spec.Debug == nil {
+			b.Spec.Debug = &[]string{}
+		}
+		if b.Spec.Attach == nil {
+			b.Spec.Attach = &[]string{}
+		}
+	}
+	var p *signalbox.Project
+	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
+		found, err := tx.FindProject(r.PathValue("project"))
+		if err != nil {
+			return err
+		}
+		if err := tx.LockProject(found.ID); err != nil {
+			return err
+		}
+		if p, err = tx.FindProject(found.ID); err != nil {
+			return err
+		}
+		was := *p
+		if b.Metadata.ID != "" && b.Metadata.ID != p.ID {
+			return signalbox.Errorf(signalbox.CodeInvalid, "metadata.id is %.60q, but the project in the path is %q", b.Metadata.ID, p.ID)
+		}
+		if u := b.Spec.Repository.URL; u != nil && *u != "" && *u != p.GitURL {
+			return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url cannot be changed; delete the project and create one of %.200q", *u)
+		}
+		if n := b.Metadata.Name; n != nil && *n != p.Name {
+			if err := signalbox.ValidateProjectName(*n); err != nil {
+				return err
+			}
+			p.Name = *n
+		}
+		if f := b.Spec.Repository.PipelineFile; f != nil && *f != "" {
+			p.PipelineFile = *f
+		}
+		if b.Spec.Custom != nil {
+			p.CustomPermissions = *b.Spec.Custom
+		}
+		if err := setPermissions(p, b.Spec.Debug, b.Spec.Attach); err != nil {
+			return err
+		}
+		detail := changes(&was, p)
+		if detail == "" {
+			return nil
+		}
+		return tx.UpdateProject(p, actor(r), detail)
+	}); err != nil {
+		return err
+	}
+	return write(w, a.project(p))
+}
+
+// changes says in one line what differs between two versions of a project.
+func changes(was, is *signalbox.Project) string {
+	var out []string
+	add := func(what, from, to string) {
+		if from != to {
+			out = append(out, what+" "+from+" to "+to)
+		}
+	}
+	rule := func(on bool, kinds []signalbox.RefKind) string {
+		if !on {
+			return "by the default rule"
+		}
+		return "[" + strings.Join(kindNames(kinds), " ") + "]"
+	}
+	add("name", was.Name, is.Name)
+	add("pipeline file", was.PipelineFile, is.PipelineFile)
+	add("debug", rule(was.CustomPermissions, was.DebugPermissions), rule(is.CustomPermissions, is.DebugPermissions))
+	add("attach", rule(was.CustomPermissions, was.AttachPermissions), rule(is.CustomPermissions, is.AttachPermissions))
+	if len(out) == 0 && (!slices.Equal(was.DebugPermissions, is.DebugPermissions) || !slices.Equal(was.AttachPermissions, is.AttachPermissions)) {
+		out = append(out, "lists of permissions that are not in force")
+	}
+	return strings.Join(out, ", ")
 }
 
 func (a *API) deleteProject(w http.ResponseWriter, r *http.Request) error {

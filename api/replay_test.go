@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -87,6 +88,9 @@ func TestTheOfficialCommandLineIsServed(t *testing.T) {
 			found := ""
 			for _, x := range rec.exchanges {
 				a, path := w.send(x)
+				if strings.HasSuffix(path, "/debug") {
+					w.runDebug(a)
+				}
 				if a.status != x.Resp.Status {
 					found = fmt.Sprintf("%d became %d", x.Resp.Status, a.status)
 					if known[rec.name] != found {
@@ -131,9 +135,27 @@ func prepare(w *world, name string) {
 			}
 			return nil
 		})
-	case "get-pipeline", "get-pipelines":
+	case "get-pipeline", "get-pipelines", "attach-finished":
 		w.finish(signalbox.JobFailed)
 	}
+}
+
+// runDebug gives the debug job that was just started to the free agent.
+func (w *world) runDebug(a answer) {
+	w.Helper()
+	w.debug = w.expect(200, a).(map[string]any)["metadata"].(map[string]any)["id"].(string)
+	w.write(func(tx *store.Tx) error {
+		j, err := tx.Job(w.debug)
+		if err != nil {
+			return err
+		}
+		at, err := engine.Offer(tx, j, w.agents[0], "dispatch")
+		if err != nil {
+			return err
+		}
+		_, _, err = engine.Fetched(tx, at.ID, "agent:golden-agent-1")
+		return err
+	})
 }
 
 // finish ends all jobs, the first with a result.
@@ -152,7 +174,8 @@ func (w *world) send(x exchange) (answer, string) {
 	old := []string{"{{USER_TOKEN}}", w.token, "git@git.example.com:me/demo.git", w.dir}
 	if w.project != nil {
 		old = append(old, "b1a2c3d4-0000-4000-8000-000000000001", w.project.ID, "f10f10f1-0000-4000-8000-000000000001", w.flow.ID,
-			"e1e1e1e1-0000-4000-8000-000000000001", w.ppl.ID, "7c0ffee0-0000-4000-8000-000000000001", w.jobs[0].ID)
+			"e1e1e1e1-0000-4000-8000-000000000001", w.ppl.ID, "7c0ffee0-0000-4000-8000-000000000001", w.jobs[0].ID,
+			"7c0ffee0-0000-4000-8000-000000000002", w.jobs[1].ID, "7c0ffee0-0000-4000-8000-00000000000d", w.debug)
 	}
 	if w.flow != nil && x.Resp.Status == 404 { // what is asked for is not there
 		old = append([]string{"f10f10f1-0000-4000-8000-000000000001", "f10f10f1-0000-4000-8000-00000000dead"}, old...)

@@ -60,7 +60,8 @@ type world struct {
 	jobs    []*signalbox.Job
 	attempt *signalbox.Attempt
 	agents  []*signalbox.Agent
-	hookErr error // what installing a hook gives
+	debug   string // id of the debug job that a recording started
+	hookErr error  // what installing a hook gives
 }
 
 // epoch is when everything in a world happens.

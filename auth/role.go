@@ -18,6 +18,7 @@ const (
 	WorkflowStop    Permission = "workflow.stop"
 	JobView         Permission = "job.view"
 	JobStop         Permission = "job.stop"
+	JobDebug        Permission = "job.debug"
 	LogView         Permission = "log.view"
 	AgentView       Permission = "agent.view"
 	AgentTypeManage Permission = "agent_type.manage"
@@ -36,6 +37,7 @@ var table = map[Permission][]signalbox.Role{
 	WorkflowStop:    {signalbox.RoleAdmin, signalbox.RoleMember},
 	JobView:         {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	JobStop:         {signalbox.RoleAdmin, signalbox.RoleMember},
+	JobDebug:        {signalbox.RoleAdmin, signalbox.RoleMember},
 	LogView:         {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	AgentView:       {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	AgentTypeManage: {signalbox.RoleAdmin},

@@ -17,6 +17,7 @@ func TestCan(t *testing.T) {
 		"workflow.stop":     "admin member",
 		"job.view":          "admin member viewer",
 		"job.stop":          "admin member",
+		"job.debug":         "admin member",
 		"log.view":          "admin member viewer",
 		"agent.view":        "admin member viewer",
 		"agent_type.manage": "admin",

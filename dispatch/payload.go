@@ -73,6 +73,9 @@ func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
 		Files: []agentapi.File{}, Commands: commands(spec.Commands), EpilogueAlways: commands(spec.EpilogueAlways),
 		EpilogueOnPass: commands(spec.EpilogueOnPass), EpilogueOnFail: commands(spec.EpilogueOnFail), Logger: logger,
 	}
+	for _, f := range spec.Files {
+		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString(f.Content), Mode: f.Mode})
+	}
 	for _, e := range engine.JobEnv(c) {
 		p.EnvVars = append(p.EnvVars, agentapi.EnvVar{Name: e.Name, Value: base64.StdEncoding.EncodeToString([]byte(e.Value))})
 	}

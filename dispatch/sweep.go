@@ -22,6 +22,7 @@ func (h *Hub) runSweeper(ctx context.Context) error {
 			last = h.revalidate(ctx, last)
 		case <-sweep.C:
 			h.report(ctx, "take back old offers", h.sweepOffers(ctx))
+			h.report(ctx, "stop jobs over their time limit", h.sweepLimits(ctx))
 			h.report(ctx, "look for lost agents", h.sweepAgents(ctx))
 		}
 	}
@@ -85,6 +86,18 @@ func (h *Hub) sweepOffers(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// sweepLimits stops the jobs that have run for as long as they may.
+func (h *Hub) sweepLimits(ctx context.Context) error {
+	var over []*signalbox.Job
+	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		over, err = tx.JobsOverLimit(h.Now(), 1)
+		return err
+	}); err != nil || len(over) == 0 {
+		return err
+	}
+	return h.Store.Write(ctx, func(tx *store.Tx) error { return h.Engine.EndOverdue(tx, Actor) })
 }
 
 // sweepAgents ends the agents that have been silent for too long. No agent is lost before this server has listened for

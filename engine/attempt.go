@@ -104,8 +104,15 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 		a.LateResult = result
 		return tx.UpdateAttempt(a, signalbox.AttemptEnded, actor, "late report: "+string(result), detail)
 	}
-	if j.State == signalbox.JobFinished && j.Result != result {
-		a.LateResult = result
+	if j.State != signalbox.JobFinished && timeUp(j, result, tx.Now) {
+		result, reason = signalbox.JobStopped, signalbox.ReasonTimeout
+	}
+	if j.State == signalbox.JobFinished {
+		if j.Result != result {
+			a.LateResult = result
+		} else if result == signalbox.JobStopped {
+			reason = j.Reason // whoever stopped it knows why; the agent only did as it was told
+		}
 		result = j.Result
 	}
 	if err := endAttempt(tx, a, result, reason, actor); err != nil {
@@ -122,7 +129,7 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 	if err := tx.UpdateJob(j, from, actor, string(result), detail); err != nil {
 		return err
 	}
-	return e.Advance(tx, j.PipelineID)
+	return e.ended(tx, j, actor)
 }
 
 // endAttempt ends an attempt and frees its agent. An agent that must leave after this job gets no other one.

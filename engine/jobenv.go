@@ -34,7 +34,11 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	add("SEMAPHORE_JOB_NAME", c.Job.Name)
 	add("SEMAPHORE_JOB_ID", c.Job.ID)
 	add("SEMAPHORE_JOB_CREATION_TIME", strconv.FormatInt(c.Job.CreatedAt.Unix(), 10))
-	add("SEMAPHORE_JOB_TYPE", "pipeline_job")
+	kind := "pipeline_job"
+	if c.Job.DebugOf != "" {
+		kind = "debug_job"
+	}
+	add("SEMAPHORE_JOB_TYPE", kind)
 	add("SEMAPHORE_AGENT_MACHINE_TYPE", c.Job.Spec.MachineType)
 	add("SEMAPHORE_AGENT_MACHINE_OS_IMAGE", c.Job.Spec.OSImage)
 	add("SEMAPHORE_AGENT_MACHINE_ENVIRONMENT_TYPE", "VM")

@@ -41,7 +41,10 @@ func (e *Engine) StopJob(tx *store.Tx, id, actor string, reason signalbox.Reason
 	if err := stopJob(tx, j, reason, actor); err != nil {
 		return err
 	}
-	return e.Advance(tx, j.PipelineID)
+	if j, err = tx.Job(id); err != nil {
+		return err
+	}
+	return e.ended(tx, j, actor)
 }
 
 // stopJob makes a job finished and stopped. Nobody has fetched an offered attempt, so it ends with the job; an

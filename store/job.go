@@ -2,15 +2,16 @@ package store
 
 import (
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 )
 
-const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
+const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, debug_of, time_limit_ms, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
 
 func scanJob(s scanner, j *signalbox.Job) error {
 	return s.Scan(&j.ID, &j.BlockID, &j.PipelineID, &j.WorkflowID, &j.ProjectID, &j.Index, &j.Name, &j.AgentType, &j.Priority,
-		doc{&j.Spec}, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
+		doc{&j.Spec}, &j.DebugOf, span{&j.TimeLimit, time.Millisecond}, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
 		at{&j.QueuedAt}, at{&j.StartedAt}, at{&j.FinishedAt})
 }
 
@@ -24,12 +25,15 @@ func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 20)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
-		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
+	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 22)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
+		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.DebugOf, j.TimeLimit.Milliseconds(), j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
 		j.AttemptN, ms(j.CreatedAt), ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt)); err != nil {
 		return err
 	}
 	t.Wake(KeyQueue)
+	if j.DebugOf != "" {
+		t.Wake(KeyJob(j.DebugOf))
+	}
 	return t.Record("job", j.ID, actor, "queued", j.AgentType)
 }
 
@@ -43,9 +47,20 @@ func (t *Tx) LockJob(id string) (*signalbox.Job, error) {
 	return one(t, "job", id, scanJob, `SELECT `+jobColumns+` FROM job WHERE id = $1`+t.forUpdate(), id)
 }
 
-// JobsOf returns the jobs of a pipeline, by block creation and index.
+// JobsOf returns the jobs of a pipeline, by block creation and index; debug jobs are none of them.
 func (t *Tx) JobsOf(pipelineID string) ([]*signalbox.Job, error) {
-	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE pipeline_id = $1 ORDER BY created_at, block_id, idx`, pipelineID)
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE pipeline_id = $1 AND debug_of = '' ORDER BY created_at, block_id, idx`, pipelineID)
+}
+
+// DebugJobsOf returns the debug jobs of a job that are not finished, oldest first.
+func (t *Tx) DebugJobsOf(jobID string) ([]*signalbox.Job, error) {
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE debug_of = $1 AND debug_of <> '' AND state <> 'finished' ORDER BY created_at, id`, jobID)
+}
+
+// JobsOverLimit returns running jobs whose time limit is over at a time, the longest over first.
+func (t *Tx) JobsOverLimit(at time.Time, limit int) ([]*signalbox.Job, error) {
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE state = 'running' AND time_limit_ms > 0 AND started_at + time_limit_ms <= $1
+		ORDER BY started_at + time_limit_ms, id LIMIT $2`, ms(at), limit)
 }
 
 // JobFilter narrows a list; empty fields do not.
@@ -85,6 +100,13 @@ func (t *Tx) ClaimJobs(agentType string, n int) ([]*signalbox.Job, error) {
 		ORDER BY priority DESC, queued_at, id LIMIT $2`+t.skipLocked(), agentType, n)
 }
 
+// QueuedAhead returns how many queued jobs of the same agent type will be claimed before a queued job.
+func (t *Tx) QueuedAhead(j *signalbox.Job) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM job WHERE agent_type = $1 AND state = 'queued' AND (priority > $2
+		OR priority = $2 AND queued_at < $3 OR priority = $2 AND queued_at = $3 AND id < $4)`, j.AgentType, j.Priority, ms(j.QueuedAt), j.ID).Scan(&n)
+	return n, err
+}
+
 // QueuedAgentTypes returns the names of the agent types that have queued jobs.
 func (t *Tx) QueuedAgentTypes() ([]string, error) {
 	return t.strings(`SELECT DISTINCT agent_type FROM job WHERE state = 'queued'`)
@@ -113,7 +135,11 @@ func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason,
 	if err := changed(n, "job", j.ID); err != nil {
 		return err
 	}
-	t.Wake(KeyJob(j.ID), KeyPipeline(j.PipelineID), KeyWorkflow(j.WorkflowID))
+	if j.DebugOf != "" {
+		t.Wake(KeyJob(j.ID), KeyJob(j.DebugOf))
+	} else {
+		t.Wake(KeyJob(j.ID), KeyPipeline(j.PipelineID), KeyWorkflow(j.WorkflowID))
+	}
 	if j.State == signalbox.JobQueued {
 		t.Wake(KeyQueue)
 	}

@@ -4,10 +4,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at`
+const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at, custom_permissions, debug_permissions, attach_permissions`
 
 func scanProject(s scanner, p *signalbox.Project) error {
-	return s.Scan(&p.ID, &p.Name, &p.GitURL, &p.GitDir, &p.DefaultBranch, &p.PipelineFile, at{&p.CreatedAt}, at{&p.DeletedAt})
+	return s.Scan(&p.ID, &p.Name, &p.GitURL, &p.GitDir, &p.DefaultBranch, &p.PipelineFile, at{&p.CreatedAt}, at{&p.DeletedAt},
+		&p.CustomPermissions, doc{&p.DebugPermissions}, doc{&p.AttachPermissions})
 }
 
 // CreateProject stores a project; a taken name is CodeConflict.
@@ -16,8 +17,12 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 		p.ID = signalbox.NewID()
 	}
 	p.CreatedAt = t.Now
-	_, err := t.exec(`INSERT INTO project (id, name, git_url, git_dir, default_branch, pipeline_file, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-		p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch, p.PipelineFile, ms(p.CreatedAt))
+	debug, attach, err := permissions(p)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO project (`+projectColumns+`) VALUES (`+list(1, 11)+`)`, p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch,
+		p.PipelineFile, ms(p.CreatedAt), 0, p.CustomPermissions, debug, attach)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}
@@ -26,6 +31,40 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 	}
 	t.Wake(KeyProject(p.ID))
 	return t.Record("project", p.ID, actor, "created", p.GitURL)
+}
+
+func permissions(p *signalbox.Project) (debug, attach string, err error) {
+	list := func(kinds []signalbox.RefKind) (string, error) {
+		if len(kinds) == 0 {
+			return "", nil
+		}
+		return toJSON(kinds)
+	}
+	if debug, err = list(p.DebugPermissions); err == nil {
+		attach, err = list(p.AttachPermissions)
+	}
+	return debug, attach, err
+}
+
+// UpdateProject writes a project's name and settings; a taken name is CodeConflict. detail says what changed.
+func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
+	debug, attach, err := permissions(p)
+	if err != nil {
+		return err
+	}
+	n, err := t.exec(`UPDATE project SET name = $1, pipeline_file = $2, custom_permissions = $3, debug_permissions = $4, attach_permissions = $5
+		WHERE id = $6 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, p.ID)
+	if isUnique(err) {
+		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
+	}
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "project", p.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyProject(p.ID))
+	return t.Record("project", p.ID, actor, "changed", detail)
 }
 
 // Project returns a project by id.
