@@ -24,8 +24,22 @@ func testProject(s *suite) {
 	s.equal("all, by name", ids(get(s, (*store.Tx).Projects), name), []string{"another", "demo"})
 	s.write(func(t *store.Tx) error { return t.LockProject(p.ID) })
 
+	p.Name, p.PipelineFile, p.CustomPermissions = "renamed", "other.yml", true
+	p.DebugPermissions, p.AttachPermissions = []signalbox.RefKind{signalbox.RefTag, signalbox.RefEmpty}, []signalbox.RefKind{signalbox.RefOtherBranch}
+	s.write(func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "name") })
+	s.equal("after an update", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.FindProject("renamed") }), p)
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
+		taken := *p
+		taken.Name = "another"
+		return t.UpdateProject(&taken, "user:ann", "")
+	})
+	p.Name, p.CustomPermissions, p.DebugPermissions, p.AttachPermissions = "demo", false, nil, nil
+	s.write(func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "name") })
+	s.equal("without rules", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.Project(p.ID) }), p)
+
 	s.write(func(t *store.Tx) error { return t.DeleteProject(p.ID, "user:ann") })
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteProject(p.ID, "user:ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "") })
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteProject(signalbox.NewID(), "user:ann") })
 	for _, key := range []string{p.ID, p.Name} {
 		s.missing("deleted "+key, func(t *store.Tx) error { _, err := t.FindProject(key); return err })
@@ -34,7 +48,7 @@ func testProject(s *suite) {
 		s.Error("a deleted project does not say since when")
 	}
 	s.equal("all after deletion", ids(get(s, (*store.Tx).Projects), name), []string{"another"})
-	s.equal("history", s.reasons("project", p.ID), []string{"created", "deleted"})
+	s.equal("history", s.reasons("project", p.ID), []string{"created", "changed", "changed", "deleted"})
 	again := &signalbox.Project{Name: "demo", GitURL: "x", PipelineFile: "y"}
 	s.write(func(t *store.Tx) error { return t.CreateProject(again, "test") })
 	s.missing("unknown id", func(t *store.Tx) error { _, err := t.Project(signalbox.NewID()); return err })

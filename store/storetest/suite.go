@@ -25,6 +25,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Block", testBlock},
 		{"Job", testJob},
 		{"JobLists", testJobLists},
+		{"DebugJobs", testDebugJobs},
+		{"JobsOverLimit", testJobsOverLimit},
 		{"ClaimOrder", testClaimOrder},
 		{"ClaimsExcludeOneAnother", testClaimsExcludeOneAnother},
 		{"Attempt", testAttempt},
