@@ -86,8 +86,9 @@ func TestADebugJobEndsAtItsLimit(t *testing.T) {
 			t.Errorf("the agent is told %+v", res)
 		}
 		r.say(token, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: id, JobResult: "stopped"})
+		attempt := r.jobRow(id).AttemptID
 		r.write(func(tx *store.Tx) error {
-			a, err := tx.Attempt(r.jobRow(id).AttemptID)
+			a, err := tx.Attempt(attempt)
 			if err == nil && (a.State != signalbox.AttemptEnded || a.Reason != signalbox.ReasonTimeout) {
 				t.Errorf("the attempt is %s %s", a.State, a.Reason)
 			}

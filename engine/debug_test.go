@@ -69,7 +69,7 @@ func TestADebugJobChangesNothingElse(t *testing.T) {
 	p := w.start(twoJobs)
 	failed := w.run(a, signalbox.JobFailed)
 	d := w.debug(failed.JobID, time.Hour)
-	if d.State != signalbox.JobQueued || d.AgentType != "s1-linux" || d.Name != "Debug Session for Job "+failed.JobID || d.TimeLimit != time.Hour {
+	if d.State != signalbox.JobQueued || d.AgentType != "s1-linux" || d.Name != "Debug Session for Job "+failed.JobID || d.TimeLimit != time.Hour || d.Priority >= 0 {
 		t.Errorf("%+v", d)
 	}
 	// The other job of the pipeline goes first, though it was queued earlier only by chance: debug jobs are last.
