@@ -239,6 +239,11 @@ func (j *Job) main(ctx context.Context) (signalbox.JobResult, bool) {
 			return signalbox.JobFailed, true
 		}
 	}
+	code, endDebug := j.debug(vars)
+	defer endDebug()
+	if code != 0 || j.over() {
+		return signalbox.JobFailed, true
+	}
 	switch code := j.commands(ctx, j.payload.Commands); code {
 	case 0:
 		return signalbox.JobPassed, true

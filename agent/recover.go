@@ -93,6 +93,9 @@ func loadJSON[T any](path string) (v T, ok bool) {
 
 // cleanUp ends what an earlier process with this state folder left running, and removes what lies around.
 func (a *Agent) cleanUp(ctx context.Context) {
+	if err := removeLeftEnvironments(a.jobsDir()); err != nil {
+		a.log.Warn("the environment files of earlier debug sessions cannot be removed", "error", err)
+	}
 	entries, err := os.ReadDir(a.jobsDir())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		a.log.Warn("the directories of earlier jobs cannot be read", "error", err)
