@@ -12,9 +12,10 @@ import (
 
 // JobCmd is `signalbox job`.
 type JobCmd struct {
-	Logs JobLogsCmd `cmd:"" help:"Print a job's log."`
-	Show JobShowCmd `cmd:"" help:"Show a job."`
-	Stop JobStopCmd `cmd:"" help:"Stop a job."`
+	Logs  JobLogsCmd  `cmd:"" help:"Print a job's log."`
+	Show  JobShowCmd  `cmd:"" help:"Show a job."`
+	Stop  JobStopCmd  `cmd:"" help:"Stop a job."`
+	Debug JobDebugCmd `cmd:"" help:"Keep the environment of a job open on an agent, to look around in it."`
 }
 
 // JobLogsCmd is `signalbox job logs`.

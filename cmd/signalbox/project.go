@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 type ProjectCmd struct {
 	Create ProjectCreateCmd `cmd:"" help:"Make a project of a git repository."`
 	List   ProjectListCmd   `cmd:"" help:"List the projects."`
+	Set    ProjectSetCmd    `cmd:"" help:"Change a project's settings."`
 	Delete ProjectDeleteCmd `cmd:"" help:"Delete a project; its repository is not touched."`
 }
 
@@ -50,6 +52,80 @@ func (c *ProjectCreateCmd) Run(ctx context.Context, g *Globals) error {
 		return err
 	}
 	return g.print(out, fmt.Sprintf("Project %s created. Push to %s, or run: signalbox workflow start %s --follow\n", c.Name, git, c.Name))
+}
+
+// ProjectSetCmd is `signalbox project set`.
+type ProjectSetCmd struct {
+	Name   string `arg:"" help:"Name of the project."`
+	Debug  string `help:"Jobs of which refs may be debugged: default_branch, non_default_branch, tag, pull_request, forked_pull_request, with commas between; none, or default." env:"SIGNALBOX_DEBUG_PERMISSIONS" placeholder:"KINDS"`
+	Attach string `help:"The same for entering jobs that run." env:"SIGNALBOX_ATTACH_PERMISSIONS" placeholder:"KINDS"`
+}
+
+// Help is what --help says beside the flags.
+func (*ProjectSetCmd) Help() string {
+	return `By default whoever may start workflows may debug jobs of every branch, tag and pull request, but not of pull requests from
+forks. Naming kinds for one of the two flags replaces that rule for both: what is not named is not allowed. "default" for
+either brings the default rule back.`
+}
+
+func (c *ProjectSetCmd) Run(ctx context.Context, g *Globals) error {
+	spec := map[string]any{}
+	custom := true
+	for key, flag := range map[string]string{"debug_permissions": c.Debug, "attach_permissions": c.Attach} {
+		switch {
+		case flag == "":
+		case flag == "default":
+			custom = false
+		case flag == "none":
+			spec[key] = []string{}
+		default:
+			spec[key] = strings.Split(strings.ReplaceAll(flag, " ", ""), ",")
+		}
+	}
+	switch {
+	case c.Debug == "" && c.Attach == "":
+		return errors.New("nothing to change: give --debug or --attach")
+	case !custom && len(spec) > 0:
+		return errors.New("\"default\" holds for --debug and --attach together; name kinds for both, or \"default\" alone")
+	}
+	api, err := g.client()
+	if err != nil {
+		return err
+	}
+	path := "/api/v1alpha/projects/" + url.PathEscape(c.Name)
+	spec["custom_permissions"] = custom
+	// The list that was not named stays: with the switch in the body, one that is left out would become empty.
+	var now struct {
+		Spec struct {
+			Debug  []string `json:"debug_permissions"`
+			Attach []string `json:"attach_permissions"`
+		} `json:"spec"`
+	}
+	if custom {
+		if err := api.call(ctx, http.MethodGet, path, nil, &now); err != nil {
+			return err
+		}
+		if c.Debug == "" {
+			spec["debug_permissions"] = now.Spec.Debug
+		}
+		if c.Attach == "" {
+			spec["attach_permissions"] = now.Spec.Attach
+		}
+	}
+	var out map[string]any
+	if err := api.call(ctx, http.MethodPatch, path, map[string]any{"spec": spec}, &out); err != nil {
+		return err
+	}
+	if !custom {
+		return g.print(out, "Project "+c.Name+": debugging and attaching by the default rule.\n")
+	}
+	say := func(key string) string {
+		if l, _ := spec[key].([]string); len(l) > 0 {
+			return strings.Join(l, ", ")
+		}
+		return "none"
+	}
+	return g.print(out, fmt.Sprintf("Project %s\nDebug   %s\nAttach  %s\n", c.Name, say("debug_permissions"), say("attach_permissions")))
 }
 
 // ProjectListCmd is `signalbox project list`.
