@@ -13,7 +13,7 @@ import (
 // pages adds the web pages and makes the handler of everything.
 func (s *Server) pages() error {
 	w, err := web.New(web.Options{
-		Store: s.store, Stopper: s, Logs: s.logs, Now: s.o.Now,
+		Store: s.store, Stopper: s, Debugger: s.trigger, Logs: s.logs, Now: s.o.Now,
 		Secure: func(r *http.Request) bool { return strings.HasPrefix(s.publicURL(r), "https://") },
 	})
 	if err != nil {

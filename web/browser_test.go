@@ -55,7 +55,7 @@ var shots = []struct {
 	suffix string
 	width  int64
 	theme  string
-}{{"", 1280, "light"}, {"-dark", 1280, "dark"}, {"-390", 390, "light"}}
+}{{"", 1280, "light"}, {"-dark", 1280, "dark"}, {"-390", 390, "light"}, {"-320", 320, "dark"}}
 
 func TestBrowser(t *testing.T) {
 	ctx := browser(t)
@@ -66,7 +66,10 @@ func TestBrowser(t *testing.T) {
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
 	problems := listen(t, ctx)
 
+	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
+		{"job-debug", "/jobs/" + session.ID},
+		{"job-debug-waiting", "/jobs/" + s.debugSession(s.lost).ID},
 		{"home", "/"},
 		{"project", "/projects/parcel-api"},
 		{"agents", "/agents"},
@@ -85,6 +88,9 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") {
+				continue
+			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
 			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
 				t.Fatal(err)

@@ -46,6 +46,11 @@ func (s *site) StopJob(_ context.Context, id, actor string) error {
 	return s.fail
 }
 
+func (s *site) Debug(_ context.Context, id string, by route.Actor, limit time.Duration) (*signalbox.Job, error) {
+	s.stops = append(s.stops, "debug "+id+" by "+by.Name()+" for "+limit.String())
+	return &signalbox.Job{ID: "the-session"}, s.fail
+}
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, role: signalbox.RoleMember, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
@@ -55,7 +60,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
-	s.web, err = New(Options{Store: s.store, Stopper: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Debugger: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

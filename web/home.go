@@ -117,6 +117,7 @@ type projectBody struct {
 	Newer       string
 	Older       string
 	GitURL      string
+	DebugRule   string
 	Description string
 }
 
@@ -132,6 +133,7 @@ func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
 		if b.Project, err = tx.FindProject(r.PathValue("name")); err != nil {
 			return orNotFound(err, "project")
 		}
+		b.DebugRule = debugRule(b.Project)
 		b.GitURL = clip(withoutPassword(b.Project.GitURL), 200)
 		f := store.WorkflowFilter{ProjectID: b.Project.ID, BranchName: branch, Limit: pageSize, Offset: (n - 1) * pageSize}
 		if b.Total, err = tx.CountWorkflows(f); err != nil {

@@ -43,6 +43,13 @@ type jobBody struct {
 	MayStop    bool
 	Open       bool
 	BaseURL    string
+
+	Debug       *debugView // when it is a debug job
+	Sessions    []sessionView
+	MayDebug    bool
+	DebugDenied string // why somebody who may debug jobs may not debug this one
+	ourAgent    bool
+	sessionMark string
 }
 
 type attemptView struct {
@@ -94,6 +101,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b.MayStop = may(r, auth.JobStop)
+	b.mayDebug(r)
 	if b.Attempt != nil && may(r, auth.LogView) {
 		focus, _ := strconv.ParseInt(r.URL.Query().Get("line"), 10, 64)
 		if err := w.readLog(r.Context(), &b, focus); err != nil {
@@ -106,8 +114,8 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	b.Failure = failureOf(&b)
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
-	if b.Open || b.Log != nil && b.Log.Live {
-		q := url.Values{"state": {stateMark(b.Job)}}
+	if b.Open || b.Log != nil && b.Log.Live || len(b.Sessions) > 0 {
+		q := url.Values{"state": {stateMark(b.Job)}, "sessions": {b.sessionMark}}
 		if b.Attempt != nil && b.Log != nil {
 			q.Set("attempt", strconv.Itoa(b.Attempt.N))
 			q.Set("from", strconv.FormatInt(b.Log.Next, 10))
@@ -179,7 +187,7 @@ func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	b.BaseURL = "/jobs/" + j.ID
 	b.Events = eventViews(events, tx.Now)
 	b.Siblings = siblings(b.Pipeline.Blocks, b.BaseURL)
-	return b, nil
+	return b, readDebug(tx, &b, events)
 }
 
 // maxSiblings is how many jobs of the pipeline are listed beside a job.
@@ -241,6 +249,7 @@ func (b *jobBody) setAttempt(tx *store.Tx, attempts []*signalbox.Attempt, n int)
 		}
 		return err
 	}
+	b.ourAgent = strings.HasPrefix(agent.UserAgent, "SignalboxAgent")
 	b.AgentHost, b.AgentSys, b.AgentVer = clip(agent.Hostname, 80), clip(join(agent.OS, agent.Arch), 60), clip(agent.Version, 30)
 	return nil
 }

@@ -58,7 +58,18 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return nil // the browser is gone
 	}
-	if r.URL.Query().Get("state") != stateMark(job) {
+	changed := r.URL.Query().Get("state") != stateMark(job)
+	if job.DebugOf == "" && r.URL.Query().Has("sessions") {
+		err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+			sessions, err := tx.DebugJobsOf(job.ID)
+			changed = changed || r.URL.Query().Get("sessions") != sessionMark(sessions)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if changed {
 		if err := s.send("changed", "", struct{}{}); err != nil {
 			return nil
 		}

@@ -29,11 +29,12 @@ type Logs interface {
 	Info(ctx context.Context, attemptID string) (joblog.Info, error)
 }
 
-// Options are what the pages need. Store, Stopper and Logs must be set.
+// Options are what the pages need. Store, Stopper, Debugger and Logs must be set.
 type Options struct {
-	Store   *store.Store
-	Stopper Stopper
-	Logs    Logs
+	Store    *store.Store
+	Stopper  Stopper
+	Debugger Debugger
+	Logs     Logs
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
 	Secure     func(r *http.Request) bool
 	Version    string        // shown at the foot of the sign-in page
@@ -52,8 +53,8 @@ type Web struct {
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Logs == nil {
-		return nil, errors.New("web: a store, a stopper and logs are needed")
+	if o.Store == nil || o.Stopper == nil || o.Debugger == nil || o.Logs == nil {
+		return nil, errors.New("web: a store, a stopper, a debugger and logs are needed")
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
@@ -102,6 +103,7 @@ func (w *Web) Routes() []route.Route {
 		page("POST /workflows/{id}/pipelines/{pipeline}/stop", needs(auth.WorkflowStop), w.postPipelineStop),
 		page("GET /jobs/{id}", needs(auth.JobView), w.getJob),
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
+		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
 		page("GET /jobs/{id}/log/events", needs(auth.LogView), w.getJobEvents),
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
