@@ -56,11 +56,14 @@ func TestDebugSession(t *testing.T) {
 	glob := filepath.Join(tmp, ".env-"+id+"-*")
 	var file string
 	w.until("the environment file is there", func() bool {
+		if !strings.Contains(w.run("job", "logs", id), "sleep 1800") {
+			return false
+		}
 		found, _ := filepath.Glob(glob)
 		if len(found) == 1 {
 			file = found[0]
 		}
-		return strings.Contains(w.run("job", "logs", id), "sleep 1800")
+		return len(found) == 1
 	})
 	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
 		t.Fatalf("%s: %v, %v", file, info, err)
