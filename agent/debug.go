@@ -193,3 +193,6 @@ func plainWord(s string) string {
 	}
 	return shellWord(s)
 }
+
+// shellWord makes one word of any text for a POSIX shell.
+func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
