@@ -4,6 +4,7 @@ package executor
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	_ "embed"
@@ -23,6 +24,9 @@ import (
 
 //go:embed shell.bash
 var prelude []byte
+
+//go:embed toolbox.bash
+var toolbox []byte
 
 // treeVariable marks the processes of one job: children inherit it.
 const treeVariable = "SIGNALBOX_JOB_TREE"
@@ -136,7 +140,7 @@ func (s *Shell) makeDir(mark string) error {
 			return err
 		}
 	}
-	return s.write("shell.bash", prelude)
+	return s.write("shell.bash", append(bytes.Clone(prelude), toolbox...))
 }
 
 // write replaces a file in the private directory that the commands' user may read.
