@@ -164,6 +164,7 @@ type Agent struct {
 	dir           string // in StateDir, of this process alone
 	wantedName    string // as configured, "" for a random one
 	jobUser       *executor.User
+	containers    Containers
 	interruptOnce sync.Once
 	interrupted   chan struct{}
 	pushers       sync.WaitGroup

@@ -120,6 +120,7 @@ func (as *assignment) options(name string) JobOptions {
 	o := JobOptions{
 		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: a.cfg.Timing.StopGrace, User: a.jobUser, Logger: a.log},
 		EnvVars: a.cfg.EnvVars, Hooks: a.cfg.Hooks, NewExecutor: a.cfg.NewExecutor, Logger: a.log,
+		Containers: a.containers,
 	}
 	if a.cfg.Workspace != "" {
 		o.Shell.Workspace = filepath.Join(a.cfg.Workspace, name)

@@ -46,7 +46,8 @@ type JobOptions struct {
 	Shell       executor.ShellOptions // Dir is required and must not exist
 	EnvVars     []signalbox.EnvVar    // added to the payload's, and stronger
 	Hooks       Hooks
-	NewExecutor NewExecutor      // nil is DefaultExecutor
+	Containers  Containers       // for jobs in containers
+	NewExecutor NewExecutor      // nil makes what the payload asks for
 	Now         func() time.Time // nil is time.Now
 	Logger      *slog.Logger     // nil discards
 }
@@ -59,17 +60,9 @@ type Hooks struct {
 	PostJob      string // path, "" is none
 }
 
-// DefaultExecutor runs shell jobs and refuses all others.
+// DefaultExecutor runs shell jobs on this machine and jobs in containers on its usual Docker engine.
 func DefaultExecutor(p *agentapi.JobPayload, o executor.ShellOptions) (executor.Executor, error) {
-	switch p.Executor {
-	case "", "shell":
-		return executor.NewShell(o)
-	case "dockercompose":
-		return nil, signalbox.Errorf(signalbox.CodeInvalid,
-			"This agent cannot run jobs in containers yet. Remove the containers from the job's agent in the pipeline file, or give the job to an agent type that has them.")
-	default:
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "This agent does not know the executor %q; it knows \"shell\".", p.Executor)
-	}
+	return Containers{}.newExecutor(p, o)
 }
 
 // Job runs one payload: environment, files, hooks, commands, epilogues. It needs no server.
@@ -88,7 +81,7 @@ type Job struct {
 // NewJob prepares a job; Run runs it, once.
 func NewJob(p *agentapi.JobPayload, opts JobOptions) *Job {
 	if opts.NewExecutor == nil {
-		opts.NewExecutor = DefaultExecutor
+		opts.NewExecutor = opts.Containers.newExecutor
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

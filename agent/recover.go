@@ -238,5 +238,3 @@ func (a *Agent) deliverLeftovers(ctx context.Context, except string) {
 		a.pushers.Go(func() { p.run(ctx) })
 	}
 }
-
-func (a *Agent) cleanContainers(context.Context) {}
