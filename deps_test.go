@@ -150,6 +150,11 @@ var owners = []struct {
 		true, "only configuration files of the agent may be TOML",
 	},
 	{
+		[]string{"github.com/moby/moby", "github.com/docker/cli", "github.com/containerd/errdefs", "github.com/distribution/reference"},
+		[]string{"agent/executor", "e2e"},
+		true, "there is one place that talks to a Docker engine",
+	},
+	{
 		[]string{"go.yaml.in/yaml"},
 		[]string{"spec", "cmd"},
 		true, "pipeline files are read in one place, with one set of limits",
