@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"os"
@@ -195,10 +196,11 @@ func TestConformance(t *testing.T) {
 		{name: "docker/container_options", job: and(inContainer("ruby:2.6", "echo Hello World"), func(p *agentapi.JobPayload) {
 			p.Compose.Containers = append(p.Compose.Containers, agentapi.Container{Name: "db", Image: "postgres", User: "1000", Entrypoint: "/bin/sh -c", Command: "'exec sleep 1000'"})
 		}), want: std("passed", "$ echo Hello World", "Hello World\n", "= 0")},
-		{name: "docker/multiple_containers", job: and(inContainer("ruby:2.6", "docker ps -q --filter label=signalbox.job=job-pg --filter ancestor=postgres | wc -l"), func(p *agentapi.JobPayload) {
-			p.JobID = "job-pg"
+		{name: "docker/multiple_containers", job: and(inContainer("ruby:2.6", "docker ps -q --filter label=signalbox.job=$JOB --filter ancestor=postgres | wc -l"), func(p *agentapi.JobPayload) {
+			p.JobID = "job-" + rand.Text()
+			p.Compose.Containers[0].EnvVars = []agentapi.EnvVar{{Name: "JOB", Value: b64(p.JobID)}}
 			p.Compose.Containers = append(p.Compose.Containers, agentapi.Container{Name: "db", Image: "postgres"})
-		}), want: std("passed", "$ docker ps -q --filter label=signalbox.job=job-pg --filter ancestor=postgres | wc -l", "1\n", "= 0")},
+		}), want: std("passed", "$ docker ps -q --filter label=signalbox.job=$JOB --filter ancestor=postgres | wc -l", "1\n", "= 0")},
 		{name: "docker/docker_in_docker", job: inContainer("ruby:2.6", "docker run --rm alpine uname"), want: std("passed", "$ docker run --rm alpine uname", "Linux\n", "= 0")},
 		{name: "docker/host_setup_commands", job: and(inContainer("ruby:2.6", "echo Hello World"), func(p *agentapi.JobPayload) {
 			p.Compose.HostSetupCommands = []agentapi.Command{{Directive: "echo on the host"}}
@@ -226,10 +228,10 @@ func TestConformance(t *testing.T) {
 		{name: "docker/job_stopping", job: inContainer("ruby:2.6", "sleep infinity", "echo never"), stop: `"sleep infinity"`, want: std("stopped", "$ sleep infinity", stopNote, "= 1")},
 		{name: "docker/job_stopping_on_epilogue", job: func(p *agentapi.JobPayload) {
 			p.Commands = []agentapi.Command{{Directive: "echo here"}}
-			p.EpilogueAlways = []agentapi.Command{{Directive: "sleep infinity"}}
-		}, stop: `"sleep infinity"`, want: []string{
+			p.EpilogueAlways = []agentapi.Command{{Directive: "sleep 60"}}
+		}, stop: `"sleep 60"`, want: []string{
 			"job_started", "$ Exporting environment variables", "= 0", "$ Injecting Files", "= 0", "$ echo here", "here\n", "= 0",
-			"$ Exporting environment variables", "Exporting SEMAPHORE_JOB_RESULT\n", "= 0", "$ sleep infinity", stopNote, "= 1", "job_finished stopped",
+			"$ Exporting environment variables", "Exporting SEMAPHORE_JOB_RESULT\n", "= 0", "$ sleep 60", stopNote, "= 1", "job_finished stopped",
 		}},
 		{name: "docker/no_bash", job: inContainer("alpine", "echo Hello World"), want: []string{
 			"job_started", "$ Pulling docker images...", pulled, "= 0", "$ Starting the docker image...",
@@ -362,7 +364,7 @@ func TestKilledAgentLeavesNoContainer(t *testing.T) {
 	engineForTests(t)
 	h, state := newHub(t), t.TempDir()
 	inContainer("ruby:2.6", "echo ready; sleep infinity")(&h.payload)
-	h.payload.JobID = "job-of-killed-agent"
+	h.payload.JobID = "job-" + rand.Text()
 	h.payload.Compose.Containers = append(h.payload.Compose.Containers, agentapi.Container{Name: "db", Image: "postgres"})
 	ready := make(chan struct{})
 	h.trigger, h.reached = `"ready\n`, func() { close(ready) }
@@ -384,7 +386,7 @@ func TestKilledAgentLeavesNoContainer(t *testing.T) {
 		defer cancel()
 		var out []byte
 		for _, what := range []string{"ps -aq", "network ls -q"} {
-			args := append(strings.Fields(what), "--filter", "label=signalbox.job=job-of-killed-agent")
+			args := append(strings.Fields(what), "--filter", "label=signalbox.job="+h.payload.JobID)
 			cmd := exec.CommandContext(ctx, "docker", args...)
 			cmd.Env = append(os.Environ(), "DOCKER_HOST="+os.Getenv("SIGNALBOX_TEST_DOCKER"))
 			b, err := cmd.CombinedOutput()
@@ -399,10 +401,11 @@ func TestKilledAgentLeavesNoContainer(t *testing.T) {
 		t.Error("the killed agent left nothing, so this test tests nothing")
 	}
 	h.do(func() { h.result = "failed" }) // so that the next agent is sent away
-	if out, err := agentCommand(t, h, state).CombinedOutput(); err != nil {
+	out, err := agentCommand(t, h, state).CombinedOutput()
+	if err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
 	if l := left(); l != "" {
-		t.Errorf("left: %s", l)
+		t.Errorf("left: %s\nthe agent:\n%s", l, out)
 	}
 }

@@ -51,13 +51,13 @@ func TestJobs(t *testing.T) {
 			result: signalbox.JobFailed,
 			log: []string{
 				"job_started", "$ Preparing the job",
-				"This agent cannot run jobs in containers yet. Remove the containers from the job's agent in the pipeline file, or give the job to an agent type that has them.\n",
+				"The job is to run in containers, but it names none. Give the agent in the pipeline file at least one container with a name and an image.\n",
 				"= 1", "job_finished failed",
 			},
 		},
 		"an executor from the future": {
 			p: agentapi.JobPayload{Executor: "teleport"}, result: signalbox.JobFailed,
-			log: []string{"job_started", "$ Preparing the job", "This agent does not know the executor \"teleport\"; it knows \"shell\".\n", "= 1", "job_finished failed"},
+			log: []string{"job_started", "$ Preparing the job", "This agent does not know the executor \"teleport\"; it knows \"shell\" and \"dockercompose\".\n", "= 1", "job_finished failed"},
 		},
 		"passed by the job itself": {
 			p:      agentapi.JobPayload{Commands: commands("SEMAPHORE_JOB_RESULT=passed; return 130", "echo never"), EpilogueAlways: commands("echo never")},

@@ -39,7 +39,8 @@ type Docker struct {
 	network    string
 	containers []string // ids; the first one is where commands run
 	main       *mainContainer
-	shells     int // started so far
+	shells     int  // started so far
+	started    bool // Start has succeeded
 
 	life context.Context // ends with Stop
 	stop context.CancelFunc
@@ -127,7 +128,7 @@ func (d *Docker) Start(ctx context.Context, log Block) error {
 	if err := d.step(log, directivePull, signalbox.ReasonImagePull, func(say Emit) error { return d.pullAll(ctx, say) }); err != nil {
 		return err
 	}
-	return d.step(log, directiveStart, signalbox.ReasonAgentError, func(say Emit) error {
+	err = d.step(log, directiveStart, signalbox.ReasonAgentError, func(say Emit) error {
 		if err := say([]byte("Starting a new bash session.\n")); err != nil {
 			return err
 		}
@@ -143,6 +144,8 @@ func (d *Docker) Start(ctx context.Context, log Block) error {
 		}
 		return err
 	})
+	d.started = err == nil
+	return err
 }
 
 // step logs one directive; what went wrong is its last line.

@@ -54,7 +54,7 @@ func (d *Docker) startAll(ctx context.Context, binds []mount.Mount) error {
 }
 
 func (d *Docker) labels() map[string]string {
-	return map[string]string{labelJob: d.opts.Job, labelAgent: d.opts.Agent}
+	return map[string]string{labelJob: d.opts.Job, labelAgent: d.opts.Agent, labelRun: d.id}
 }
 
 var notInName = regexp.MustCompile(`[^a-zA-Z0-9_.-]+`)
@@ -236,13 +236,14 @@ func (d *Docker) Close() error {
 			}
 			d.session.terminate(l)
 		}
+		broken := d.life.Err() != nil || !d.started
 		d.stop()
-		d.closeErr = d.remove()
+		d.closeErr = d.remove(broken)
 	})
 	return d.closeErr
 }
 
-func (d *Docker) remove() error {
+func (d *Docker) remove(broken bool) error {
 	if d.engine == nil {
 		return nil
 	}
@@ -256,9 +257,9 @@ func (d *Docker) remove() error {
 	if d.network != "" {
 		err = errors.Join(err, removeNetwork(ctx, d.engine, d.network))
 	}
-	if d.life.Err() != nil || err != nil {
+	if broken || err != nil {
 		// A request that was broken off may have been carried out all the same: look again by label.
-		err = errors.Join(err, removeLabelled(ctx, d.engine, labelJob+"="+d.opts.Job))
+		err = errors.Join(err, removeLabelled(ctx, d.engine, labelRun+"="+d.id))
 	}
 	return err
 }

@@ -42,6 +42,7 @@ type Bind struct{ Host, Container string }
 const (
 	labelJob   = "signalbox.job"
 	labelAgent = "signalbox.agent"
+	labelRun   = "signalbox.run" // one executor: a job may be tried again while its first try is still cleaned up
 
 	defaultStartTimeout = 5 * time.Minute
 )
