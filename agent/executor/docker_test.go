@@ -399,7 +399,7 @@ esac
 		{"variable missing", []Credential{{Env: map[string]string{"DOCKER_CREDENTIAL_TYPE": "DockerHub"}}}, false, `Setting up credentials for DockerHub\nThe image pull secret has no variable DOCKERHUB_USERNAME`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := dockerOptions(t, Container{Name: "main", Image: registry + "/private/tool:1"})
+			o := dockerOptions(t, Container{Name: "main", Image: registry + "/private/image:1"})
 			o.Credentials = c.list
 			e, err := NewDocker(o)
 			if err != nil {
@@ -408,6 +408,7 @@ esac
 			defer nothingLeft(t, o)
 			defer e.Close()
 			defer removeImage(t, o.Containers[0].Image)
+			removeImage(t, o.Containers[0].Image)
 			var b blocks
 			err = e.Start(t.Context(), b.log)
 			var f *Failure
