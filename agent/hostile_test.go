@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"encoding/base64"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -12,8 +11,6 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 )
-
-func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 // TestHostilePayloads: whatever a payload holds, the job ends with a result and a line that says what was wrong, and the
 // reason tells that the job's commands are not to blame.
