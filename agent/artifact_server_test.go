@@ -16,7 +16,28 @@ import (
 	storage "github.com/signalbox-ci/signalbox/store"
 )
 
-func TestPushArtifactToAServer(t *testing.T) {
+// artifactServer is a real server that has one running job, whose token may push artifacts.
+type artifactServer struct{ url, job, token, dir string }
+
+// blobs reads everything that was pushed.
+func (a artifactServer) blobs(t *testing.T) (out []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(a.dir, "artifacts", "blobs", "*", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, string(b))
+	}
+	return out
+}
+
+func newArtifactServer(t *testing.T) artifactServer {
+	t.Helper()
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := server.New(ctx, server.Options{Dir: dir, Listen: "127.0.0.1:0", Insecure: true})
@@ -25,14 +46,12 @@ func TestPushArtifactToAServer(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	hc := &http.Client{Transport: &http.Transport{}}
-	defer func() {
-		hc.CloseIdleConnections()
+	t.Cleanup(func() {
 		cancel()
 		if err := errors.Join(<-done, s.Close()); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
 	keys, err := auth.OpenKeyring(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -68,28 +87,31 @@ func TestPushArtifactToAServer(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	path, token := "artifacts/jobs/"+j.ID+"/agent/job_logs.txt", keys.AttemptToken(auth.AttemptArtifact, a.ID, 0)
+	return artifactServer{url: s.URL(), job: j.ID, token: keys.AttemptToken(auth.AttemptArtifact, a.ID, 0), dir: dir}
+}
+
+func TestPushArtifactToAServer(t *testing.T) {
+	s := newArtifactServer(t)
+	hc := &http.Client{Transport: &http.Transport{}}
+	defer hc.CloseIdleConnections()
+	path := "artifacts/jobs/" + s.job + "/agent/job_logs.txt"
 	content := strings.Repeat("a line of the log\n", 100_000)
 	push := func(token string) error {
-		return pushArtifact(ctx, hc, s.URL(), token, path, int64(len(content)), func() (io.ReadCloser, error) {
+		return pushArtifact(t.Context(), hc, s.url, token, path, int64(len(content)), func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(content)), nil
 		})
 	}
-	if err := push(token + "x"); status(err) != http.StatusUnauthorized {
+	if err := push(s.token + "x"); status(err) != http.StatusUnauthorized {
 		t.Errorf("another token: %v", err)
 	}
-	if err := push(token); err != nil {
+	if err := push(s.token); err != nil {
 		t.Fatal(err)
 	}
 	var exists *artifactExistsError
-	if err := push(token); !errors.As(err, &exists) {
+	if err := push(s.token); !errors.As(err, &exists) {
 		t.Errorf("again: %v", err)
 	}
-	blobs, err := filepath.Glob(filepath.Join(dir, "artifacts", "blobs", "*", "*"))
-	if err != nil || len(blobs) != 1 {
-		t.Fatalf("%v, %v", blobs, err)
-	}
-	if got, err := os.ReadFile(blobs[0]); err != nil || string(got) != content {
-		t.Errorf("%d bytes were stored, %v", len(got), err)
+	if got := s.blobs(t); len(got) != 1 || got[0] != content {
+		t.Errorf("%d files were stored", len(got))
 	}
 }

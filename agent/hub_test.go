@@ -155,13 +155,13 @@ func (h *hub) sync(s agentapi.SyncRequest) (agentapi.SyncResponse, bool) {
 		case s.InterruptedAt != 0:
 			a.Action, a.ShutdownReason = agentapi.ActionShutdown, agentapi.ShutdownInterrupted
 		case h.result == "":
-			a.Action, a.JobID = agentapi.ActionRunJob, "job-1"
+			a.Action, a.JobID = agentapi.ActionRunJob, h.payload.JobID
 		default:
 			a.Action, a.ShutdownReason = agentapi.ActionShutdown, agentapi.ShutdownRequested
 		}
 	case agentapi.StateRunningJob, agentapi.StateStartingJob:
 		if h.stop {
-			a.Action, a.JobID = agentapi.ActionStopJob, "job-1"
+			a.Action, a.JobID = agentapi.ActionStopJob, h.payload.JobID
 			return a, false
 		}
 		return a, h.holds && s.State == agentapi.StateRunningJob && s.InterruptedAt == 0
