@@ -278,6 +278,9 @@ func (a *Agent) Run(ctx context.Context) (ExitReason, error) {
 	if err := executor.AdoptOrphans(); err != nil {
 		a.log.Warn("processes that leave their job may outlive it", "error", err)
 	}
+	if os.Geteuid() == 0 && a.jobUser == nil && runtime.GOOS != "windows" {
+		a.log.Warn("jobs run as root and can read everything on this machine, this agent's tokens too; --job-user runs them as somebody else")
+	}
 	a.cleanUp(ctx)
 	job, err := a.enter(ctx)
 	if err != nil {

@@ -217,6 +217,7 @@ WatchdogSec=120
 # It gives up by itself when the server does not answer.
 TimeoutStartSec=infinity
 # SIGTERM is for the agent alone, which ends its job in order; what is left after the time gets SIGKILL.
+Delegate=yes
 KillMode=mixed
 TimeoutStopSec=` + fmt.Sprint(o.leaveTime()) + `
 # A job that takes too much memory must not take the agent with it.
