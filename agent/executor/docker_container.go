@@ -39,7 +39,7 @@ const waitScript = `trap '' HUP INT TERM; type -P stty >/dev/null; builtin print
 func (d *Docker) startAll(ctx context.Context, binds []mount.Mount) error {
 	made, err := d.engine.NetworkCreate(ctx, d.name(""), client.NetworkCreateOptions{Driver: "bridge", Labels: d.labels()})
 	if err != nil {
-		return fmt.Errorf("The network of the job cannot be made: %w", err) //nolint:staticcheck // a line of the log
+		return sentence("The network of the job cannot be made: %w", err)
 	}
 	d.network = made.ID
 	for i := len(d.opts.Containers) - 1; i > 0; i-- {
@@ -83,7 +83,7 @@ func (d *Docker) create(ctx context.Context, i int, config *container.Config, ho
 		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{d.name(""): endpoint}},
 	})
 	if err != nil {
-		return "", fmt.Errorf("The container %q cannot be made: %w", c.Name, err) //nolint:staticcheck // a line of the log
+		return "", sentence("The container %q cannot be made: %w", c.Name, err)
 	}
 	d.containers = append(d.containers, made.ID)
 	return made.ID, nil
@@ -97,7 +97,7 @@ func (d *Docker) startService(ctx context.Context, i int) error {
 		return err
 	}
 	if _, err := d.engine.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
-		return fmt.Errorf("The container %q (%s) does not start: %w", c.Name, c.Image, err) //nolint:staticcheck // a line of the log
+		return sentence("The container %q (%s) does not start: %w", c.Name, c.Image, err)
 	}
 	return nil
 }
@@ -122,14 +122,14 @@ func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
 	}
 	attached, err := d.engine.ContainerAttach(context.WithoutCancel(ctx), id, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {
-		return fmt.Errorf("The container %q cannot be talked to: %w", c.Name, err) //nolint:staticcheck // a line of the log
+		return sentence("The container %q cannot be talked to: %w", c.Name, err)
 	}
 	p := &mainContainer{id: id, attach: attached.HijackedResponse, said: newWaiter(mark)}
 	d.main = p
 	go p.said.follow(attached.Reader)
 	if _, err := d.engine.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil {
 		if strings.Contains(err.Error(), `"bash"`) {
-			return fmt.Errorf("%w\nThe image %s has no bash, which runs the commands of a job. Use an image that has it, or install it in this one.", err, c.Image) //nolint:staticcheck // a line of the log
+			return sentence("%w\nThe image %s has no bash, which runs the commands of a job. Use an image that has it, or install it in this one.", err, c.Image)
 		}
 		return err
 	}
@@ -145,7 +145,7 @@ func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
 		return d.noBash(c, p.said.text())
 	case <-ctx.Done():
 		if errors.Is(context.Cause(ctx), errSlowStart) {
-			return fmt.Errorf("The entrypoint of %s did not run bash within %v. What it printed:\n%s", c.Image, d.opts.StartTimeout, p.said.text()) //nolint:staticcheck // a line of the log
+			return sentence("The entrypoint of %s did not run bash within %v. What it printed:\n%s", c.Image, d.opts.StartTimeout, p.said.text())
 		}
 		return ctx.Err()
 	}
@@ -158,7 +158,7 @@ func (d *Docker) noBash(c Container, said string) error {
 	if said != "" {
 		said = "\nWhat it printed:\n" + said
 	}
-	return fmt.Errorf("The container ended before bash ran in it. The image %s needs bash, and its entrypoint must run the command that it is given; another entrypoint can be set in the pipeline file.%s", c.Image, said) //nolint:staticcheck // a line of the log
+	return sentence("The container ended before bash ran in it. The image %s needs bash, and its entrypoint must run the command that it is given; another entrypoint can be set in the pipeline file.%s", c.Image, said)
 }
 
 // parse reads what waitScript said.

@@ -33,7 +33,7 @@ func (d *Docker) logIn(ctx context.Context, say Emit) error {
 // login is one credential on its way to a registry.
 type login struct {
 	credential Credential
-	ctx        context.Context //nolint:containedctx // lives as long as one call
+	ctx        context.Context // lives as long as one call
 	say        func(format string, args ...any) error
 }
 
@@ -44,7 +44,7 @@ func (d *Docker) logInWith(l login) error {
 	kind := l.credential.Env["DOCKER_CREDENTIAL_TYPE"]
 	strategy := strategies[kind]
 	if strategy == nil {
-		return fmt.Errorf("Failed to resolve docker login strategy: DOCKER_CREDENTIAL_TYPE is %q; it must be DockerHub, GenericDocker, AWS_ECR or GCR.", kind) //nolint:staticcheck // a line of the log
+		return sentence("Failed to resolve docker login strategy: DOCKER_CREDENTIAL_TYPE is %q; it must be DockerHub, GenericDocker, AWS_ECR or GCR.", kind)
 	}
 	auth, err := strategy(l)
 	if err != nil {
@@ -55,7 +55,7 @@ func (d *Docker) logInWith(l login) error {
 	}
 	answer, err := d.engine.RegistryLogin(l.ctx, client.RegistryLoginOptions{Username: auth.Username, Password: auth.Password, ServerAddress: auth.ServerAddress})
 	if err != nil {
-		return fmt.Errorf("The registry refuses the credential: %w", err) //nolint:staticcheck // a line of the log
+		return sentence("The registry refuses the credential: %w", err)
 	}
 	if answer.Auth.IdentityToken != "" {
 		auth.Password, auth.IdentityToken = "", answer.Auth.IdentityToken
@@ -70,7 +70,7 @@ func (l login) need(names ...string) ([]string, error) {
 	for _, n := range names {
 		v := l.credential.Env[n]
 		if v == "" {
-			return nil, fmt.Errorf("The image pull secret has no variable %s, which a credential of type %s needs.", n, l.credential.Env["DOCKER_CREDENTIAL_TYPE"]) //nolint:staticcheck // a line of the log
+			return nil, sentence("The image pull secret has no variable %s, which a credential of type %s needs.", n, l.credential.Env["DOCKER_CREDENTIAL_TYPE"])
 		}
 		values = append(values, v)
 	}
@@ -117,7 +117,7 @@ func (l login) gcr() (a registry.AuthConfig, err error) {
 			return registry.AuthConfig{Username: "_json_key", Password: strings.TrimSpace(string(f.Content)), ServerAddress: serverOf(v[0])}, nil
 		}
 	}
-	return a, fmt.Errorf("The image pull secret has no file %s, which a credential of type GCR needs.", gcrKeyFile) //nolint:staticcheck // a line of the log
+	return a, sentence("The image pull secret has no file %s, which a credential of type GCR needs.", gcrKeyFile)
 }
 
 var awsVersion = regexp.MustCompile(`aws-cli/(\d+)\.`)
@@ -138,7 +138,7 @@ func (l login) ecr() (a registry.AuthConfig, err error) {
 	}
 	m := awsVersion.FindStringSubmatch(said + stderr)
 	if m == nil {
-		return a, fmt.Errorf("The version of the aws program is not known; it says %q.", strings.TrimSpace(said+stderr)) //nolint:staticcheck // a line of the log
+		return a, sentence("The version of the aws program is not known; it says %q.", strings.TrimSpace(said+stderr))
 	}
 	if m[1] == "1" {
 		return l.ecrOld(region, account)
@@ -179,7 +179,7 @@ func (l login) ecrOld(region, account string) (a registry.AuthConfig, err error)
 		a.ServerAddress = serverOf(words[len(words)-1])
 	}
 	if a.Username == "" || a.Password == "" || len(words) < 3 {
-		return a, errors.New("The aws program did not print a docker login command.") //nolint:staticcheck // a line of the log
+		return a, sentence("The aws program did not print a docker login command.")
 	}
 	return a, nil
 }
@@ -211,7 +211,7 @@ func (l login) aws(args ...string) (stdout, stderr string, err error) {
 	cmd.Stdout, cmd.Stderr = out, errs
 	err = cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		return "", "", errors.New("The agent's machine has no aws program, which a credential of type AWS_ECR needs.") //nolint:staticcheck // a line of the log
+		return "", "", sentence("The agent's machine has no aws program, which a credential of type AWS_ECR needs.")
 	}
 	if err != nil {
 		err = fmt.Errorf("%s\naws ended with an error: %w", errs, err)

@@ -4,7 +4,6 @@ package executor
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +22,7 @@ func (d *Docker) hostCommands(ctx context.Context) error {
 		cmd := hostCommand(ctx, jobEnvironment(os.Environ()), "bash", "-c", text)
 		cmd.Stdout, cmd.Stderr = said, said
 		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("The host setup command %q failed on the agent's machine (%w).\n%s", text, err, said) //nolint:staticcheck // a line of the log
+			return sentence("The host setup command %q failed on the agent's machine (%w).\n%s", text, err, said)
 		}
 	}
 	return nil
@@ -62,7 +61,7 @@ func (d *Docker) binds() (found []mount.Mount, missing []Bind, err error) {
 		}
 		d.log.Warn("a file that containers should see is missing", "file", f.Host, "error", err)
 		if d.opts.FailOnMissingFiles {
-			return nil, nil, fmt.Errorf("The agent is configured to show %s to every job, and to fail the job when it cannot: %w", f.Host, err) //nolint:staticcheck // a line of the log
+			return nil, nil, sentence("The agent is configured to show %s to every job, and to fail the job when it cannot: %w", f.Host, err)
 		}
 		missing = append(missing, f)
 	}

@@ -37,14 +37,14 @@ func (d *Docker) pullAll(ctx context.Context, say Emit) error {
 func (d *Docker) pull(ctx context.Context, image string, say Emit) error {
 	name, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
-		return fmt.Errorf("The image name %q cannot be right: %w. It looks like registry.example.com/team/image:tag.", image, err) //nolint:staticcheck // a line of the log
+		return sentence("The image name %q cannot be right: %w. It looks like registry.example.com/team/image:tag.", image, err)
 	}
 	_, err = d.engine.ImageInspect(ctx, image)
 	if err == nil {
 		return say([]byte("Using " + image + ", which the engine has already.\n"))
 	}
 	if !errdefs.IsNotFound(err) {
-		return fmt.Errorf("The engine cannot say whether it has the image %s: %w", image, err) //nolint:staticcheck // a line of the log
+		return sentence("The engine cannot say whether it has the image %s: %w", image, err)
 	}
 	if err := say([]byte("Pulling " + image + "\n")); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (d *Docker) pull(ctx context.Context, image string, say Emit) error {
 		return err
 	}
 	cannot := func(err error) error {
-		return fmt.Errorf("The image %s cannot be pulled: %w\nCheck its name and tag and, if it is private, the image pull secret of the job.", image, err) //nolint:staticcheck // a line of the log
+		return sentence("The image %s cannot be pulled: %w\nCheck its name and tag and, if it is private, the image pull secret of the job.", image, err)
 	}
 	stream, err := d.engine.ImagePull(ctx, reference.TagNameOnly(name).String(), client.ImagePullOptions{RegistryAuth: auth})
 	if err != nil {
