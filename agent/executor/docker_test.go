@@ -483,7 +483,11 @@ func slowEngine(t *testing.T, pattern string) (host string, reached <-chan struc
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
 	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
+		c, err := d.DialContext(ctx, "unix", socket)
+		if err == nil { // the engine keeps a connection to a container that was never started
+			t.Cleanup(func() { c.Close() })
+		}
+		return c, err
 	}}
 	slow, came, over := regexp.MustCompile(pattern), make(chan struct{}, 100), make(chan struct{})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
