@@ -5,15 +5,20 @@ trap '' HUP INT TERM
 LC_ALL=C
 exec 3<>"$1/input" 4<>"$1/result"
 {
-  tty=
+  tty= line=
   while :; do
-    if read -r -t 0.2 line <&4; then
+    if read -r -t 0.2 part <&4; then
+      line+=$part
       case $line in
         'tty '*) tty=${line#tty } ;;
         'pid '*) printf '%s\n' "$line" ;;
         *) printf 'result %s\n' "$line" ;;
       esac
-    elif [ -n "$tty" ] && ! read -r -t 0 <"$tty" 2>/dev/null; then
+      line=
+      continue
+    fi
+    line+=$part # the time may be over in the middle of a line
+    if [ -n "$tty" ] && ! read -r -t 0 <"$tty" 2>/dev/null; then
       printf 'empty\n' || exit
     fi
   done
