@@ -47,6 +47,14 @@ func killServer(t *testing.T, database string) {
 		}
 		done <- r
 	}()
+	w.until("a job runs", func() bool {
+		for _, a := range w.agents {
+			if strings.Contains(a.out.String(), "job assigned") {
+				return true
+			}
+		}
+		return false
+	})
 	var r result
 	killed, ended := 0, false
 	for killed < kills && !ended {

@@ -95,12 +95,13 @@ func (t *Tx) Artifact(scope signalbox.ArtifactScope, scopeID, path string) (*sig
 	return one(t, "artifact", path, scanArtifact, `SELECT `+artifactColumns+artifactFrom+`WHERE f.scope = $1 AND f.scope_id = $2 AND f.path = $3`, scope, scopeID, path)
 }
 
+// lockArtifact locks a file and then reads it, in two steps: while one statement waits for the lock, another server may
+// have given the file a blob that is younger than what the statement can see.
 func (t *Tx) lockArtifact(scope signalbox.ArtifactScope, scopeID, path string) (*signalbox.Artifact, error) {
-	lock := ""
-	if t.dialect == postgresDialect {
-		lock = " FOR UPDATE OF f"
+	if _, err := t.strings(`SELECT id FROM artifact WHERE scope = $1 AND scope_id = $2 AND path = $3`+t.forUpdate(), scope, scopeID, path); err != nil {
+		return nil, err
 	}
-	return one(t, "artifact", path, scanArtifact, `SELECT `+artifactColumns+artifactFrom+`WHERE f.scope = $1 AND f.scope_id = $2 AND f.path = $3`+lock, scope, scopeID, path)
+	return t.Artifact(scope, scopeID, path)
 }
 
 // ArtifactsBelow returns up to limit files whose paths lie below a folder, in no order; "" is everything of the scope.
