@@ -16,7 +16,7 @@ results=$!
 {
   tty=
   while :; do
-    read -r -t 0.2 _ <&5 # nobody writes there
+    read -r -t "${2:-0.2}" _ <&5 # nobody writes there
     if [ -n "$tty" ]; then
       read -r -t 0 <"$tty" 2>/dev/null || printf 'empty\n' || exit
     elif [ -e "$1/tty" ]; then
