@@ -114,7 +114,6 @@ func (d *Docker) folder(name string) (io.Reader, error) {
 		add(tar.Header{Typeflag: tar.TypeReg, Name: name + "/shell.bash", Mode: 0o600}, append(bytes.Clone(dockerPrelude), toolbox...)),
 		add(tar.Header{Typeflag: tar.TypeFifo, Name: name + "/input", Mode: 0o600}, nil),
 		add(tar.Header{Typeflag: tar.TypeFifo, Name: name + "/result", Mode: 0o600}, nil),
-		add(tar.Header{Typeflag: tar.TypeFifo, Name: name + "/never", Mode: 0o600}, nil),
 		w.Close())
 	return &b, err
 }
