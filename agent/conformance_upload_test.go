@@ -87,3 +87,5 @@ func TestConformanceUpload(t *testing.T) {
 		})
 	}
 }
+
+func tailOf(s string) string { return s[max(0, len(s)-1500):] }

@@ -67,5 +67,3 @@ func TestHostilePayloads(t *testing.T) {
 		})
 	}
 }
-
-func tailOf(s string) string { return s[max(0, len(s)-1500):] }
