@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
@@ -104,8 +105,6 @@ func (d *Docker) startService(ctx context.Context, i int) error {
 
 // startPlace starts the first container and waits until bash runs in it.
 func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, d.opts.StartTimeout, errSlowStart)
-	defer cancel()
 	c := d.opts.Containers[0]
 	if path := d.socket(); path != "" {
 		binds = append(binds, mount.Mount{Type: mount.TypeBind, Source: path, Target: "/var/run/docker.sock"})
@@ -120,7 +119,7 @@ func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
 	if err != nil {
 		return err
 	}
-	attached, err := d.engine.ContainerAttach(context.WithoutCancel(ctx), id, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	attached, err := d.engine.ContainerAttach(ctx, id, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
 	if err != nil {
 		return sentence("The container %q cannot be talked to: %w", c.Name, err)
 	}
@@ -133,6 +132,8 @@ func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
 		}
 		return err
 	}
+	slow := time.NewTimer(d.opts.StartTimeout)
+	defer slow.Stop()
 	select {
 	case line := <-p.said.line:
 		return p.parse(line)
@@ -143,15 +144,12 @@ func (d *Docker) startPlace(ctx context.Context, binds []mount.Mount) error {
 		default:
 		}
 		return d.noBash(c, p.said.text())
+	case <-slow.C:
+		return sentence("The entrypoint of %s did not run bash within %v. What it printed:\n%s", c.Image, d.opts.StartTimeout, p.said.text())
 	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), errSlowStart) {
-			return sentence("The entrypoint of %s did not run bash within %v. What it printed:\n%s", c.Image, d.opts.StartTimeout, p.said.text())
-		}
 		return ctx.Err()
 	}
 }
-
-var errSlowStart = errors.New("the container takes too long")
 
 // noBash explains a container that ended before it ran what it was told.
 func (d *Docker) noBash(c Container, said string) error {

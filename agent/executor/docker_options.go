@@ -17,7 +17,7 @@ type DockerOptions struct {
 	Files              []Bind // to be seen in the first container
 	FailOnMissingFiles bool   // a missing file ends the job; else it goes without
 
-	StartTimeout time.Duration // how long the first container may take until bash runs in it; 0 is 5 min
+	StartTimeout time.Duration // how long the first container, once started, may take until bash runs in it; 0 is 5 min
 }
 
 // Container is one container of a job.

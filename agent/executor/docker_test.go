@@ -506,7 +506,7 @@ func slowEngine(t *testing.T, pattern string) (host string, reached <-chan struc
 func TestDockerStopWhileStarting(t *testing.T) {
 	for name, pattern := range map[string]string{
 		"pull": `POST .*/images/create`, "network": `POST .*/networks/create`, "create": `POST .*/containers/create`,
-		"start": `POST .*/containers/[^/]*/start`, "exec": `POST .*/exec/[^/]*/start`, "ping": `_ping`,
+		"start": `POST .*/containers/[^/]*/start`, "attach": `POST .*/containers/[^/]*/attach`, "exec": `POST .*/exec/[^/]*/start`, "ping": `_ping`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := dockerOptions(t)
