@@ -106,10 +106,13 @@ func (a *Agent) cleanUp(ctx context.Context) {
 			a.log.Warn("cleaning up after an earlier job failed", "error", err)
 		}
 	}
-	texts, _ := filepath.Glob(filepath.Join(a.spoolDir(), "*"+spoolSuffix+".txt*")) // of an upload that was cut off
-	for _, path := range texts {
-		if err := os.Remove(path); err != nil {
-			a.log.Warn("a file of an earlier upload cannot be removed", "error", err)
+	// What a kill left half written: texts of uploads, and files that were about to replace others.
+	for _, pattern := range []string{"spool/*" + spoolSuffix + ".txt*", "spool/*.new", "*.new"} {
+		left, _ := filepath.Glob(filepath.Join(a.dir, filepath.FromSlash(pattern)))
+		for _, path := range left {
+			if err := os.Remove(path); err != nil {
+				a.log.Warn("a file that was left half written cannot be removed", "error", err)
+			}
 		}
 	}
 	a.cleanContainers(ctx)
@@ -228,6 +231,12 @@ func (a *Agent) deliverLeftovers(ctx context.Context, except string) {
 			continue
 		}
 		sp, meta, err := openSpool(path, a.log)
+		if errors.Is(err, os.ErrNotExist) { // it was made, and nobody had noted yet where it goes: nothing is in it
+			err = os.Remove(path)
+			if err == nil {
+				continue
+			}
+		}
 		if err != nil {
 			a.log.Warn("a log spool of an earlier run cannot be read", "path", path, "error", err)
 			continue

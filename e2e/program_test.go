@@ -175,7 +175,7 @@ func (w *world) run(args ...string) string {
 
 func (w *world) try(args ...string) (out, errs string, code int) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, append([]string{"--data", w.data()}, args...)...)
 	var o, e bytes.Buffer
