@@ -164,6 +164,9 @@ func (p *pusher) delivered() {
 		return
 	}
 	p.saved = time.Now()
+	if free {
+		p.meta.Freed = p.meta.Bytes
+	}
 	if err := p.spool.saveMeta(p.meta, free); err != nil {
 		p.log.Warn("the state of a log spool cannot be saved", "error", err)
 	} else if free {

@@ -175,7 +175,7 @@ func (a *Agent) resume(ctx context.Context) (access, *lastJob, bool) {
 	if who.Fingerprint != a.fingerprint() {
 		// Other settings are another agent; but the old one's job needs its end first.
 		a.client.setToken(who.Token)
-		if hasJob {
+		if hasJob && job.Phase == phaseFinished { // one of which nothing has run goes back when the agent leaves
 			a.settle(ctx, job)
 		}
 		once, cancel := context.WithTimeout(ctx, 5*time.Second)

@@ -46,6 +46,7 @@ type spoolMeta struct {
 	Token  string  `json:"token"`
 	Index  int     `json:"index"`  // events acknowledged
 	Bytes  int64   `json:"offset"` // their length in the file
+	Freed  int64   `json:"freed"`  // what lies before was given back to the disk
 	Upload *upload `json:"upload,omitempty"`
 }
 
@@ -78,7 +79,7 @@ func openSpool(path string, log *slog.Logger) (*spool, spoolMeta, error) {
 	if err != nil {
 		return nil, meta, err
 	}
-	s := &spool{path: path, file: f, log: log, notify: make(chan struct{}, 1), freed: meta.Bytes, size: meta.Bytes}
+	s := &spool{path: path, file: f, log: log, notify: make(chan struct{}, 1), freed: meta.Freed, size: meta.Bytes}
 	info, err := f.Stat()
 	if err == nil {
 		s.size, err = wholeRecords(f, meta.Bytes, info.Size())
@@ -295,11 +296,12 @@ func (s *spool) records(offset int64, limit int, use func(record) bool) error {
 // freeStep is how much room is given back to the disk at once.
 const freeStep = 16 << 20
 
-// canFree tells whether enough was delivered before offset to give its room back.
+// canFree tells whether enough was delivered before offset to give its room back. The end of a log stays, because a
+// process that takes the spool over must see that it is complete.
 func (s *spool) canFree(offset int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.keep && offset-s.freed >= freeStep
+	return !s.keep && !s.complete && offset-s.freed >= freeStep
 }
 
 // free gives the room of everything before offset back to the disk. The caller has made durable that it was delivered.

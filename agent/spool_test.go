@@ -158,3 +158,34 @@ func TestSpoolQuota(t *testing.T) {
 		t.Errorf("%d events, %v, %.100s", last.n, err, last.lines)
 	}
 }
+
+// TestCompleteLogGetsNoSecondEnd: an agent that was killed after the whole log was delivered and before its spool was
+// removed adds nothing; one that was killed in a command ends that command, also when its start was delivered.
+func TestCompleteLogGetsNoSecondEnd(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last string
+		want int // events that are added
+	}{"complete": {agentapi.EventJobFinished, 0}, "in a command": {agentapi.EventCmdStarted, 3}} {
+		sp := newTestSpool(t, t.TempDir(), 0)
+		for _, e := range []string{agentapi.EventJobStarted, tt.last} {
+			if err := sp.Event(t.Context(), agentapi.Event{Event: e, Timestamp: 1, Directive: "make"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		size, _ := sp.state()
+		if err := sp.saveMeta(spoolMeta{JobID: "j", Index: 2, Bytes: size}, true); err != nil {
+			t.Fatal(err)
+		}
+		sp.close()
+		log := slog.New(slog.DiscardHandler)
+		sp, _, err := openSpool(sp.path, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sp.close()
+		(&Agent{log: log}).closeLog(t.Context(), sp, lastJob{JobID: "j", Result: "failed"})
+		if b, err := sp.batch(size, 100, 1<<20); err != nil || b.n != tt.want {
+			t.Errorf("%s: %d events were added, want %d (%v)\n%s", name, b.n, tt.want, err, b.lines)
+		}
+	}
+}

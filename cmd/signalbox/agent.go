@@ -172,7 +172,7 @@ func hostFiles(list []string) ([]agent.HostFile, error) {
 	for _, v := range list {
 		host, container, ok := cutEntry(v, ":")
 		if !ok || container == "" || !filepath.IsAbs(container) && container[0] != '/' {
-			return nil, fmt.Errorf("files: %q must look like HOST:CONTAINER, as in /etc/ci/npmrc:/root/.npmrc", v)
+			return nil, fmt.Errorf("files: %q must look like HOST:CONTAINER, as in /etc/ci/npmrc:/opt/npmrc", v)
 		}
 		if _, _, more := cutEntry(container, ":"); more {
 			return nil, fmt.Errorf("files: %q has more than one colon; it must look like HOST:CONTAINER", v)

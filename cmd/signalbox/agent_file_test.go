@@ -123,7 +123,7 @@ env-vars:
   - B=x=y, z
   - EMPTY=
 files:
-  - /etc/npmrc:/root/.npmrc
+  - /etc/npmrc:/opt/npmrc
 fail-on-missing-files: true
 name: my-agent-1
 name-from-env: ""
@@ -149,7 +149,7 @@ shutdown-hook-path = "/opt/agent/shutdown.sh"
 disconnect-after-job = true
 disconnect-after-idle-timeout = 300
 env-vars = ["A=1", "B=x=y, z", "EMPTY="]
-files = ["/etc/npmrc:/root/.npmrc"]
+files = ["/etc/npmrc:/opt/npmrc"]
 fail-on-missing-files = true
 name = "my-agent-1"
 pre-job-hook-path = "/opt/agent/pre.sh"
@@ -165,7 +165,7 @@ kubernetes-allowed-images = []
 const officialJSON = `{
 	"Endpoint": "ci.example.com", "token": "0123456789abcdef", "no-https": false,
 	"shutdown-hook-path": "/opt/agent/shutdown.sh", "disconnect-after-job": true, "disconnect-after-idle-timeout": 300,
-	"env-vars": ["A=1", "B=x=y, z", "EMPTY="], "files": ["/etc/npmrc:/root/.npmrc"], "fail-on-missing-files": true,
+	"env-vars": ["A=1", "B=x=y, z", "EMPTY="], "files": ["/etc/npmrc:/opt/npmrc"], "fail-on-missing-files": true,
 	"name": "my-agent-1", "pre-job-hook-path": "/opt/agent/pre.sh", "source-pre-job-hook": true, "fail-on-pre-job-hook-error": true,
 	"job-id": "6a4b", "interruption-grace-period": 120, "upload-job-logs": "when-trimmed", "kubernetes-executor": false, "name-from-env": null
 }
@@ -177,7 +177,7 @@ func TestAnOfficialConfigurationFile(t *testing.T) {
 		Endpoint: "ci.example.com", Token: "0123456789abcdef", Name: "my-agent-1", Version: version, StateDir: "/state",
 		DisconnectAfterJob: true, JobID: "6a4b", DisconnectAfterIdleTimeout: 300e9, InterruptionGracePeriod: 120e9,
 		EnvVars:            []signalbox.EnvVar{{Name: "A", Value: "1"}, {Name: "B", Value: "x=y, z"}, {Name: "EMPTY"}},
-		Files:              []agent.HostFile{{Host: "/etc/npmrc", Container: "/root/.npmrc"}},
+		Files:              []agent.HostFile{{Host: "/etc/npmrc", Container: "/opt/npmrc"}},
 		FailOnMissingFiles: true, UploadJobLogs: agent.UploadWhenTrimmed, LogsCompressionSize: 100 << 20,
 		Hooks: agent.Hooks{PreJob: "/opt/agent/pre.sh", SourcePreJob: true, FailOnPreJob: true}, ShutdownHook: "/opt/agent/shutdown.sh",
 		Timing: agent.Timing{StopGrace: 10e9},
