@@ -97,7 +97,7 @@ type Timing struct {
 	SyncRetryMax time.Duration // the longest pause after failures: 30 s
 	UnableToSync time.Duration // an agent without a job gives up after this long without an answer: 10 min
 
-	PushCoalesce time.Duration // how long new output waits for more: 100 ms
+	PushCoalesce time.Duration // how long new output waits for more at least, and up to five times as long where pushes are slow: 50 ms
 	PushRetry    time.Duration // first pause after a refused push: 500 ms
 	PushRetryMax time.Duration // the longest: 15 s
 	LogRefused   time.Duration // when the server answers syncs but has taken no log for this long after the end of the job, the result is reported before the log: 10 min
@@ -120,7 +120,7 @@ func (t *Timing) defaults() {
 		{&t.SyncMax, 6 * time.Second},
 		{&t.SyncRetryMax, 30 * time.Second},
 		{&t.UnableToSync, 10 * time.Minute},
-		{&t.PushCoalesce, 100 * time.Millisecond},
+		{&t.PushCoalesce, 50 * time.Millisecond},
 		{&t.PushRetry, 500 * time.Millisecond},
 		{&t.PushRetryMax, 15 * time.Second},
 		{&t.LogRefused, 10 * time.Minute},

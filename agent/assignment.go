@@ -67,9 +67,19 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 		a.log.Error("the job cannot be run", "job", as.id, "error", err)
 		return signalbox.JobFailed, signalbox.ReasonAgentError
 	}
-	pushed := as.push(p)
+	begun := as.begin(p, name)
 
-	job := NewJob(payload, as.options(name))
+	o := as.options(name)
+	o.Ready = begun.wait
+	o.Finished = func(result signalbox.JobResult, reason signalbox.Reason) {
+		if begun.wait() == nil {
+			if err := a.saveJob(lastJob{JobID: as.id, Phase: phaseFinished, Spool: name, Result: result, Reason: reason}); err != nil {
+				a.log.Error("a crash before the report would make this job a failed one", "error", err)
+			}
+		}
+		p.spool.finish()
+	}
+	job := NewJob(payload, o)
 	as.mu.Lock()
 	as.job = job
 	if as.stopped {
@@ -84,15 +94,11 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 	if err != nil {
 		a.log.Error("the job was broken off", "job", as.id, "error", err)
 	}
-	if err := a.saveJob(lastJob{JobID: as.id, Phase: phaseFinished, Spool: name, Result: result, Reason: job.Reason()}); err != nil {
-		a.log.Error("a crash before the report would make this job a failed one", "error", err)
-	}
-	p.spool.finish()
-	as.awaitLog(p, pushed)
+	as.awaitLog(p, begun.pushed)
 	return result, job.Reason()
 }
 
-// openSpool makes the log of the job, and notes that from now on some of the job may have run.
+// openSpool makes the log of the job.
 func (as *assignment) openSpool(name string, payload *agentapi.JobPayload) (*pusher, error) {
 	a := as.agent
 	sp, err := createSpool(a.spoolDir(), name, a.cfg.SpoolQuota, a.log)
@@ -104,15 +110,36 @@ func (as *assignment) openSpool(name string, payload *agentapi.JobPayload) (*pus
 		meta: spoolMeta{JobID: as.id, URL: payload.Logger.URL, Token: payload.Logger.Token, Upload: a.newUpload(payload)},
 	}
 	sp.keep = p.meta.Upload != nil
-	err = sp.saveMeta(p.meta, true)
-	if err == nil {
-		err = a.saveJob(lastJob{JobID: as.id, Phase: phaseStarted, Spool: name})
-	}
-	if err != nil {
-		_ = sp.remove()
-		return nil, err
-	}
 	return p, nil
+}
+
+// begun is the state of a job that is about to run, on its way to the disk.
+type begun struct {
+	noted  chan struct{} // closed when err is valid
+	err    error
+	pushed chan struct{} // closed when the log was delivered, or cannot be
+}
+
+// wait returns when it is durable that some of the job may have run.
+func (b *begun) wait() error {
+	<-b.noted
+	return b.err
+}
+
+// begin notes that from now on some of the job may have run, and then delivers its log. The disk and the start of a
+// shell take about as long, so this goes on beside the latter.
+func (as *assignment) begin(p *pusher, name string) *begun {
+	b := &begun{noted: make(chan struct{}), pushed: make(chan struct{})}
+	as.agent.pushers.Go(func() {
+		defer close(b.pushed)
+		b.err = p.spool.saveMeta(p.meta)
+		if b.err == nil {
+			b.err = as.agent.saveJob(lastJob{JobID: as.id, Phase: phaseStarted, Spool: name})
+		}
+		close(b.noted)
+		p.run(as.pushing)
+	})
+	return b
 }
 
 func (as *assignment) options(name string) JobOptions {

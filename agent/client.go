@@ -56,7 +56,8 @@ func status(err error) int {
 
 func newClient(c Config) *client {
 	tr := http.DefaultTransport.(*http.Transport).Clone()
-	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs}
+	// A dropped sync costs its connection; the next one begins where that ended.
+	tr.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.RootCAs, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 	tr.MaxIdleConnsPerHost = 4
 	scheme := "https"
 	if c.NoHTTPS {

@@ -27,6 +27,7 @@ type hub struct {
 
 	mu       sync.Mutex
 	down     bool           // connections break
+	frozen   chan struct{}  // until it is closed questions stay without an answer; nil is not at all
 	holds    bool           // syncs in running-job are held until the agent drops them
 	revoked  bool           // the agent is unknown
 	stop     bool           // the next running-job sync is told to stop
@@ -98,6 +99,14 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if h.down {
 		h.mu.Unlock()
+		panic(http.ErrAbortHandler)
+	}
+	if frozen := h.frozen; frozen != nil {
+		h.mu.Unlock()
+		select {
+		case <-frozen:
+		case <-r.Context().Done():
+		}
 		panic(http.ErrAbortHandler)
 	}
 	if h.revoked && kind != "register" {

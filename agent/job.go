@@ -49,7 +49,14 @@ type JobOptions struct {
 	Containers  Containers       // for jobs in containers
 	NewExecutor NewExecutor      // nil makes what the payload asks for
 	Now         func() time.Time // nil is time.Now
-	Logger      *slog.Logger     // nil discards
+
+	// Ready is called before anything of the payload runs; an error ends the job. nil is nothing.
+	Ready func() error
+	// Finished is called when the result is known and the log complete, while the job's processes are being ended. nil is
+	// nothing.
+	Finished func(signalbox.JobResult, signalbox.Reason)
+
+	Logger *slog.Logger // nil discards
 }
 
 // Hooks are scripts of the machine's owner that run inside the session of every job.
@@ -131,16 +138,20 @@ func (j *Job) Run(ctx context.Context, log Recorder) (signalbox.JobResult, error
 	} else if result != signalbox.JobFailed {
 		j.reason = signalbox.ReasonNone
 	}
+	if j.logErr != nil {
+		result = signalbox.JobFailed
+	}
+	j.event(agentapi.Event{Event: agentapi.EventJobFinished, Result: string(result)})
+	var wg sync.WaitGroup
+	if j.opts.Finished != nil {
+		wg.Go(func() { j.opts.Finished(result, j.reason) })
+	}
 	if j.exec != nil {
-		// Before job_finished, so that nothing of the job is left when its log says that it is over.
 		if err := j.exec.Close(); err != nil {
 			j.opts.Logger.Warn("cleaning up after a job failed", "job", j.payload.JobID, "error", err)
 		}
 	}
-	if j.logErr != nil {
-		return signalbox.JobFailed, j.logErr
-	}
-	j.event(agentapi.Event{Event: agentapi.EventJobFinished, Result: string(result)})
+	wg.Wait()
 	return result, j.logErr
 }
 
@@ -194,6 +205,9 @@ func (j *Job) prepare(ctx context.Context) bool {
 		}
 		j.mu.Unlock()
 		err = exec.Start(ctx, j.block)
+	}
+	if err == nil && j.opts.Ready != nil {
+		err = j.opts.Ready()
 	}
 	if err == nil {
 		return true

@@ -25,9 +25,10 @@ type pusher struct {
 	meta   spoolMeta
 	old    bool // left by an earlier process: its token cannot be refreshed
 
-	trimmed bool      // the server did not take all of it
-	saved   time.Time // when meta was written
-	last    time.Time // when the last push was sent
+	trimmed bool          // the server did not take all of it
+	saved   time.Time     // when meta was written
+	last    time.Time     // when the last push was sent
+	took    time.Duration // until it was answered
 
 	mu      sync.Mutex
 	refused time.Time // since when pushes fail, zero when the last one worked
@@ -60,7 +61,7 @@ func (p *pusher) run(ctx context.Context) {
 		done = p.upload(ctx)
 	}
 	if !done {
-		if err := p.spool.saveMeta(p.meta, true); err != nil {
+		if err := p.spool.saveMeta(p.meta); err != nil {
 			p.log.Error("the state of a log spool cannot be saved", "error", err)
 		}
 		_ = p.spool.close()
@@ -124,6 +125,7 @@ func (p *pusher) deliver(ctx context.Context) bool {
 		if err == nil {
 			p.last = time.Now()
 			err = p.client.push(ctx, p.meta.URL, p.meta.Token, p.meta.Index, b.lines)
+			p.took = time.Since(p.last)
 		}
 		switch {
 		case err == nil:
@@ -167,7 +169,7 @@ func (p *pusher) delivered() {
 	if free {
 		p.meta.Freed = p.meta.Bytes
 	}
-	if err := p.spool.saveMeta(p.meta, free); err != nil {
+	if err := p.spool.saveMeta(p.meta); err != nil {
 		p.log.Warn("the state of a log spool cannot be saved", "error", err)
 	} else if free {
 		p.spool.free(p.meta.Bytes)
@@ -175,9 +177,11 @@ func (p *pusher) delivered() {
 }
 
 // coalesce waits for more output, so that a stream of lines does not become a stream of pushes: not at all when the
-// last push is long ago, when a push is full already, or when the job has ended. It returns false when ctx ends.
+// last push is long ago, when a push is full already, or when the job has ended. Where pushes take long, the pauses are
+// longer too, because then the server or the way to it has enough to do. It returns false when ctx ends.
 func (p *pusher) coalesce(ctx context.Context) bool {
-	deadline := time.NewTimer(p.timing.PushCoalesce - time.Since(p.last))
+	least := p.timing.PushCoalesce
+	deadline := time.NewTimer(min(max(least, 4*p.took), 5*least) - time.Since(p.last))
 	defer deadline.Stop()
 	for {
 		if size, complete := p.spool.state(); complete || size-p.meta.Bytes >= maxPushBytes {

@@ -317,10 +317,8 @@ func (s *spool) free(offset int64) {
 	s.mu.Unlock()
 }
 
-// saveMeta writes where the spool goes, in one step.
-func (s *spool) saveMeta(m spoolMeta, durable bool) error {
-	return writeJSON(s.path+".meta", m, durable)
-}
+// saveMeta writes where the spool goes, durably and in one step.
+func (s *spool) saveMeta(m spoolMeta) error { return writeJSON(s.path+".meta", m, true) }
 
 func (s *spool) close() error { return s.file.Close() }
 

@@ -66,7 +66,7 @@ func TestSpoolKeepsEventsWhateverIsCutOff(t *testing.T) {
 		if strings.Join(again, "\n") != strings.Join(want, "\n") {
 			t.Fatal("read in other pieces, the events are others")
 		}
-		if err := sp.saveMeta(spoolMeta{JobID: "j"}, true); err != nil {
+		if err := sp.saveMeta(spoolMeta{JobID: "j"}); err != nil {
 			t.Fatal(err)
 		}
 		sp.close()
@@ -173,7 +173,7 @@ func TestCompleteLogGetsNoSecondEnd(t *testing.T) {
 			}
 		}
 		size, _ := sp.state()
-		if err := sp.saveMeta(spoolMeta{JobID: "j", Index: 2, Bytes: size}, true); err != nil {
+		if err := sp.saveMeta(spoolMeta{JobID: "j", Index: 2, Bytes: size}); err != nil {
 			t.Fatal(err)
 		}
 		sp.close()

@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/url"
-
-	_ "modernc.org/sqlite"
 )
 
 const sqliteDialect = "sqlite"
@@ -24,20 +21,13 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		}
 		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	}
-	w, err := sql.Open("sqlite", pragmas())
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
+	w := openSQLiteDB(pragmas())
 	w.SetMaxOpenConns(1)
 	if err := w.PingContext(ctx); err != nil {
 		w.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	r, err := sql.Open("sqlite", pragmas("query_only(ON)"))
-	if err != nil {
-		w.Close()
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
+	r := openSQLiteDB(pragmas("query_only(ON)"))
 	r.SetMaxOpenConns(4)
 	r.SetMaxIdleConns(4)
 	return &database{dialect: sqliteDialect, writer: w, reader: r, lead: make(chan struct{}, 1)}, nil

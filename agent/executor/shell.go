@@ -145,11 +145,24 @@ func (s *Shell) makeDir(mark string) error {
 
 // write replaces a file in the private directory that the commands' user may read.
 func (s *Shell) write(name string, content []byte) error {
-	err := os.WriteFile(s.path(name), content, 0o600)
-	if err != nil {
+	if err := overwrite(s.path(name), content); err != nil {
 		return fmt.Errorf("cannot write into the directory of the job: %w", err)
 	}
 	return s.give(s.path(name))
+}
+
+// overwrite cuts the file off after the new content and not before it: a file that was empty for a moment is one that
+// ext4 sends to the disk when it is closed, and this happens for every command.
+func overwrite(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Truncate(int64(len(content)))
+	}
+	return errors.Join(err, f.Close())
 }
 
 // give makes the commands' user the owner of something.

@@ -232,10 +232,18 @@ type stat struct {
 }
 
 func readStat(pid int) (stat, bool) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	// Without the os package, because this is read for every process of the machine. A line is shorter than 1 KB.
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return stat{}, false
 	}
+	var buf [1024]byte
+	n, err := unix.Read(fd, buf[:])
+	unix.Close(fd)
+	if err != nil {
+		return stat{}, false
+	}
+	b := buf[:n]
 	// The second field is a name in parentheses that may hold anything.
 	i := bytes.LastIndexByte(b, ')')
 	if i < 0 {
