@@ -96,6 +96,12 @@ func (p *pusher) keepDurable() (stop func()) {
 func (p *pusher) deliver(ctx context.Context) bool {
 	backoff := backoff{first: p.timing.PushRetry, limit: p.timing.PushRetryMax}
 	refreshed := false
+	var ahead <-chan prepared
+	defer func() {
+		if ahead != nil {
+			<-ahead // it reads from the spool
+		}
+	}()
 	for {
 		size, complete := p.spool.state()
 		if p.meta.Bytes == size {
@@ -112,17 +118,15 @@ func (p *pusher) deliver(ctx context.Context) bool {
 		if !p.coalesce(ctx) {
 			return false
 		}
-		// What the server has seen must be here after a power loss too, or the numbers of the events would not fit.
-		err := p.spool.sync()
-		var b batch
-		if err == nil {
-			b, err = p.spool.batch(p.meta.Bytes, agentapi.MaxLogBatch, maxPushBytes)
-		}
+		b, err := p.prepare(&ahead)
 		if errors.Is(err, errTorn) {
 			p.log.Error("the rest of the job's log is lost", "job", p.meta.JobID, "events", p.meta.Index, "error", err)
 			return p.discard(ctx)
 		}
 		if err == nil {
+			if size-b.end >= maxPushBytes { // there is another whole push: read it meanwhile
+				ahead = p.readAhead(b.end)
+			}
 			p.last = time.Now()
 			err = p.client.push(ctx, p.meta.URL, p.meta.Token, p.meta.Index, b.lines)
 			p.took = time.Since(p.last)
@@ -156,6 +160,40 @@ func (p *pusher) deliver(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+// prepared is a batch that may be sent.
+type prepared struct {
+	from int64
+	batch
+	err error
+}
+
+// readAhead prepares the batch that begins at from.
+func (p *pusher) readAhead(from int64) <-chan prepared {
+	out := make(chan prepared, 1)
+	go func() {
+		b := prepared{from: from}
+		// What the server has seen must be here after a power loss too, or the numbers of the events would not fit.
+		if b.err = p.spool.sync(); b.err == nil {
+			b.batch, b.err = p.spool.batch(from, agentapi.MaxLogBatch, maxPushBytes)
+		}
+		out <- b
+	}()
+	return out
+}
+
+// prepare returns the next batch, which may have been read ahead.
+func (p *pusher) prepare(ahead *<-chan prepared) (batch, error) {
+	if *ahead != nil {
+		b := <-*ahead
+		*ahead = nil
+		if b.from == p.meta.Bytes && b.err == nil {
+			return b.batch, nil
+		}
+	}
+	b := <-p.readAhead(p.meta.Bytes)
+	return b.batch, b.err
 }
 
 // delivered notes progress. Where the delivery stands is written now and then: what is sent twice is stored once.
