@@ -250,3 +250,29 @@ func BenchmarkStop(b *testing.B) {
 	b.ReportMetric(slices.Max(took), "ms-slowest")
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkLongLog measures the agent's memory while a job prints 1 GB: at most 60 MB, and no more at the end than after
+// a tenth of it.
+func BenchmarkLongLog(b *testing.B) {
+	y := newYard(b)
+	ag := startAgent(b, y, "long-log-agent")
+	y.finish(y.queue("true"), time.Minute)
+	for b.Loop() {
+		var early, late []float64
+		id := y.queue("yes 'a line of a long log' | head -c 1000M")
+		for begin := time.Now(); y.job(id).State != signalbox.JobFinished; time.Sleep(200 * time.Millisecond) {
+			if time.Since(begin) > 10*time.Minute {
+				b.Fatal("the job does not end")
+			}
+			late = append(late, stateNumber(b, ag.Process.Pid, "VmRSS"))
+		}
+		if j := y.job(id); j.Result != signalbox.JobPassed {
+			b.Fatalf("%s %s", j.Result, j.Reason)
+		}
+		early, late = late[:len(late)/10], late[len(late)/10:]
+		b.ReportMetric(slices.Max(early), "MB-first-tenth")
+		b.ReportMetric(slices.Max(late), "MB-rest")
+	}
+	b.ReportMetric(stateNumber(b, ag.Process.Pid, "VmHWM"), "MB-agent-peak")
+	b.ReportMetric(0, "ns/op")
+}
