@@ -155,6 +155,11 @@ var owners = []struct {
 		true, "there is one place that talks to a Docker engine",
 	},
 	{
+		[]string{"github.com/dlclark/regexp2"},
+		[]string{"spec/when"},
+		true, "patterns of conditions are compiled and bounded in one place",
+	},
+	{
 		[]string{"go.yaml.in/yaml"},
 		[]string{"spec", "cmd"},
 		true, "pipeline files are read in one place, with one set of limits",

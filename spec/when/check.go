@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"regexp/syntax"
 	"strings"
 )
 
@@ -58,7 +57,7 @@ func (c *checker) visit(e Expr) {
 		c.visit(e.Inner)
 	case *Keyword:
 		if !c.promotion && strings.HasPrefix(e.Name, "result") {
-			c.bad(e, "Missing value of keyword parameter '"+e.Name+"'.",
+			c.bad(e, missingKeyword(e.Name),
 				"%q has no value here, because it is known only when the pipeline is done; use it under auto_promote", e.Name)
 		}
 	case *Compare:
@@ -79,6 +78,10 @@ func (c *checker) visit(e Expr) {
 }
 
 func (c *checker) compare(e *Compare) {
+	if call, ok := e.Left.(*Call); ok && (e.Op == "=~" || e.Op == "!~") {
+		c.bad(e, "", "%s is true or false, which no pattern can match; write %s(…) = true or = false", short(call.Name), cut(call.Name, 40))
+		return
+	}
 	keyword, _ := e.Left.(*Keyword)
 	lit, _ := e.Right.(*Literal)
 	if lit == nil {
@@ -96,7 +99,7 @@ func (c *checker) compare(e *Compare) {
 		}
 		return
 	}
-	if why := invalidPattern(pattern); why != "" {
+	if m, why := compilePattern(pattern); m == nil {
 		c.bad(lit, "", "the pattern %s is not valid: %s", short(pattern), why)
 		return
 	}
@@ -104,31 +107,6 @@ func (c *checker) compare(e *Compare) {
 		c.warn(lit.Offset, `the pattern %s matches every text that is not empty, because every part of it may be absent; `+
 			`write '.*' if that is meant, or anchor it, such as '^v'`, short(pattern))
 	}
-}
-
-// invalidPattern says why p is no pattern for any regular expression engine in use, "" when it may be one. What only
-// one family of engines knows, such as look-ahead, passes.
-func invalidPattern(p string) string {
-	_, err := syntax.Parse(p, syntax.Perl)
-	var s *syntax.Error
-	if !errors.As(err, &s) {
-		return ""
-	}
-	switch s.Code {
-	case syntax.ErrMissingBracket:
-		return `a "]" is missing`
-	case syntax.ErrMissingParen:
-		return `a ")" is missing`
-	case syntax.ErrUnexpectedParen:
-		return `there is one ")" more than "("`
-	case syntax.ErrTrailingBackslash:
-		return "it ends with a backslash"
-	case syntax.ErrMissingRepeatArgument:
-		return s.Expr + " has nothing before it to repeat"
-	case syntax.ErrInvalidCharRange:
-		return "the range " + s.Expr + " runs backwards"
-	}
-	return ""
 }
 
 // alwaysMatches tells whether p matches texts that have nothing in common and is not one of the ways to write
@@ -150,15 +128,30 @@ func alwaysMatches(p string) bool {
 	return true
 }
 
-func (c *checker) call(e *Call) {
-	if e.Name != "change_in" {
-		c.bad(e, "Function with name '"+e.Name+"' is not found.",
-			"there is no function %s; the only one is change_in", short(e.Name))
-		return
+func missingKeyword(name string) string  { return "Missing value of keyword parameter '" + name + "'." }
+func missingFunction(name string) string { return "Function with name '" + name + "' is not found." }
+
+// checkCall says whether the function exists and takes as many parameters, nil when it does.
+func checkCall(e *Call) *Finding {
+	count, ok := functions[e.Name]
+	if !ok {
+		return &Finding{
+			Offset: e.Offset, Code: missingFunction(e.Name),
+			Message: "there is no function " + short(e.Name) + "; the only one is change_in",
+		}
 	}
-	if n := len(e.Params); n < 1 || n > 2 {
-		c.bad(e, fmt.Sprintf("Function 'change_in' accepts 1 or 2 parameter(s) and was provided with %d.", n),
-			"change_in takes a path or a list of paths and, if needed, options in braces; it was given %d parameters", n)
+	if n := len(e.Params); n < count[0] || n > count[1] {
+		return &Finding{
+			Offset: e.Offset, Code: fmt.Sprintf("Function '%s' accepts 1 or 2 parameter(s) and was provided with %d.", e.Name, n),
+			Message: fmt.Sprintf("change_in takes a path or a list of paths and, if needed, options in braces; it was given %d parameters", n),
+		}
+	}
+	return nil
+}
+
+func (c *checker) call(e *Call) {
+	if f := checkCall(e); f != nil {
+		c.found = append(c.found, *f)
 		return
 	}
 	if !texts(e.Params[0]) {

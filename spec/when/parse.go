@@ -1,6 +1,7 @@
 package when
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -195,6 +196,7 @@ func (p *parser) basic() Expr {
 		return &Literal{Value: n, Offset: t.offset}
 	case t.kind == kindFloat:
 		f, _ := strconv.ParseFloat(p.take().text, 64)
+		f = max(-math.MaxFloat64, min(math.MaxFloat64, f))
 		return &Literal{Value: f, Offset: t.offset}
 	case p.punct("["):
 		l := &List{Offset: t.offset}
