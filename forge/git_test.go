@@ -15,7 +15,7 @@ import (
 )
 
 // isolate keeps the git of the tests away from whoever runs them.
-func isolate(t *testing.T) {
+func isolate(t testing.TB) {
 	t.Helper()
 	if _, err := exec.LookPath("git"); err != nil {
 		if os.Getenv("SIGNALBOX_TEST_REQUIRE") != "" {
@@ -39,7 +39,7 @@ func isolate(t *testing.T) {
 }
 
 // git runs git as a user would, and returns what it printed.
-func git(t *testing.T, dir string, args ...string) string {
+func git(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
