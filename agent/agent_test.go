@@ -348,3 +348,25 @@ func TestTwoAgentsShareAStateDirectory(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// A job whose state cannot be written down is not begun: after a crash nobody would know that it was.
+func TestAJobThatCannotBeNotedDoesNotRun(t *testing.T) {
+	t.Parallel()
+	mark := filepath.Join(t.TempDir(), "ran")
+	h := newHub(t, "touch "+mark)
+	c := h.config()
+	h.when["job"] = func() { // nothing can replace a folder that is not empty
+		if err := os.MkdirAll(filepath.Join(c.StateDir, "1", "job.json.new", "x"), 0o700); err != nil {
+			t.Error(err)
+		}
+	}
+	if reason, err := h.run(c); reason != ExitRequested || err != nil {
+		t.Errorf("%s, %v", reason, err)
+	}
+	if _, err := os.Stat(mark); err == nil || h.result != string(signalbox.JobFailed) {
+		t.Errorf("the job ran (%v) and is %s", err == nil, h.result)
+	}
+	if got := strings.Join(h.delivered(), "\n"); !strings.Contains(got, "the state of the job cannot be saved") {
+		t.Errorf("the log does not say why:\n%s", got)
+	}
+}

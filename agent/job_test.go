@@ -176,3 +176,33 @@ func TestInvalidBytesAreReplacedOneByOne(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// Nothing of a job runs before it is noted that it may have run.
+func TestNothingRunsBeforeTheJobIsReady(t *testing.T) {
+	t.Parallel()
+	mark := filepath.Join(t.TempDir(), "ran")
+	var o JobOptions
+	o.Ready = func() error {
+		if _, err := os.Stat(mark); err == nil {
+			t.Error("a command ran before the job was ready")
+		}
+		return errors.New("no room on the disk")
+	}
+	var finished signalbox.JobResult
+	o.Finished = func(r signalbox.JobResult, reason signalbox.Reason) {
+		finished = r
+		if reason != signalbox.ReasonAgentError {
+			t.Errorf("reason %q", reason)
+		}
+	}
+	result, log := runJob(t, agentapi.JobPayload{Commands: commands("touch " + mark)}, o)
+	if result != signalbox.JobFailed || finished != signalbox.JobFailed {
+		t.Errorf("%s, finished %q", result, finished)
+	}
+	if got := strings.Join(log, "\n"); !strings.Contains(got, "no room on the disk") {
+		t.Errorf("the log does not say why:\n%s", got)
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the command ran")
+	}
+}

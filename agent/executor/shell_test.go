@@ -384,3 +384,15 @@ func TestJobsDoNotEndEachOther(t *testing.T) {
 		t.Errorf("%d %q", code, out)
 	}
 }
+
+// The agent's settings may hold its registration token, and those of its service manager are for it alone.
+func TestSettingsOfTheAgentStayOutOfJobs(t *testing.T) {
+	for _, name := range []string{"SEMAPHORE_AGENT_TOKEN", "SIGNALBOX_AGENT_TOKEN", "SIGNALBOX_ANYTHING", "NOTIFY_SOCKET", "WATCHDOG_USEC"} {
+		t.Setenv(name, "of-the-agent")
+	}
+	t.Setenv("OF_THE_MACHINE", "kept")
+	out, code := do(t, begin(t, nil), "env | grep -c of-the-agent; echo $OF_THE_MACHINE")
+	if out != "0\nkept\n" || code != 0 {
+		t.Errorf("%d %q", code, out)
+	}
+}
