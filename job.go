@@ -36,6 +36,9 @@ type Job struct {
 	Spec          JobSpec
 	DebugOf       string        // the job whose environment a debug job keeps open; "" for all others
 	TimeLimit     time.Duration // of running, 0 is none
+	OriginalID    string        // the job of an earlier pipeline that this one repeats, or copies because it passed
+	Copied        bool          // it passed earlier and did not run again
+	Retries       int           // how often it was queued again because its end was not its own fault
 	State         JobState
 	Result        JobResult
 	Reason        Reason
@@ -58,6 +61,22 @@ type JobSpec struct {
 	EpilogueOnPass []string `json:"epilogue_on_pass,omitempty"`
 	EpilogueOnFail []string `json:"epilogue_on_fail,omitempty"`
 	Files          []File   `json:"files,omitempty"`
+
+	Secrets     []string    `json:"secrets,omitempty"` // names; later ones win
+	Containers  []Container `json:"containers,omitempty"`
+	PullSecrets []string    `json:"pull_secrets,omitempty"` // names, for the images of the containers
+	Retry       *Retry      `json:"retry,omitempty"`
+}
+
+// Container is one container of a job; the first one runs its commands, the others are reachable by name.
+type Container struct {
+	Name       string   `json:"name"`
+	Image      string   `json:"image"`
+	Command    string   `json:"command,omitempty"`
+	Entrypoint string   `json:"entrypoint,omitempty"`
+	User       string   `json:"user,omitempty"`
+	EnvVars    []EnvVar `json:"env_vars,omitempty"`
+	Secrets    []string `json:"secrets,omitempty"`
 }
 
 // File is a file that the agent writes before the first command. Path is absolute or relative to the home directory;

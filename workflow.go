@@ -29,5 +29,6 @@ type Workflow struct {
 	TriggeredBy   TriggeredBy
 	Requester     string // user name, "" for a hook without one
 	RequestToken  string // the same token gives the same workflow
+	RerunOf       string // the workflow that this one repeats
 	CreatedAt     time.Time
 }

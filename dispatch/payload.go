@@ -69,17 +69,38 @@ func Context(tx *store.Tx, j *signalbox.Job) (c engine.JobContext, err error) {
 func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
 	spec := c.Job.Spec
 	p := &agentapi.JobPayload{
-		JobID: c.Job.ID, JobName: c.Job.Name, Executor: "shell", SSHPublicKeys: []string{}, EnvVars: []agentapi.EnvVar{},
+		JobID: c.Job.ID, JobName: c.Job.Name, Executor: "shell", SSHPublicKeys: []string{},
 		Files: []agentapi.File{}, Commands: commands(spec.Commands), EpilogueAlways: commands(spec.EpilogueAlways),
 		EpilogueOnPass: commands(spec.EpilogueOnPass), EpilogueOnFail: commands(spec.EpilogueOnFail), Logger: logger,
+	}
+	if len(spec.Containers) > 0 {
+		p.Executor = "dockercompose"
+		p.Compose = compose(spec)
 	}
 	for _, f := range spec.Files {
 		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString(f.Content), Mode: f.Mode})
 	}
-	for _, e := range engine.JobEnv(c) {
-		p.EnvVars = append(p.EnvVars, agentapi.EnvVar{Name: e.Name, Value: base64.StdEncoding.EncodeToString([]byte(e.Value))})
-	}
+	p.EnvVars = variables(engine.JobEnv(c))
 	return p
+}
+
+// compose describes the containers of a job.
+func compose(spec signalbox.JobSpec) *agentapi.Compose {
+	out := &agentapi.Compose{Containers: []agentapi.Container{}, ImagePullCredentials: []agentapi.ImagePullCredential{}, HostSetupCommands: []agentapi.Command{}}
+	for _, c := range spec.Containers {
+		out.Containers = append(out.Containers, agentapi.Container{
+			Name: c.Name, Image: c.Image, Command: c.Command, Entrypoint: c.Entrypoint, User: c.User, EnvVars: variables(c.EnvVars), Files: []agentapi.File{},
+		})
+	}
+	return out
+}
+
+func variables(vars []signalbox.EnvVar) []agentapi.EnvVar {
+	out := make([]agentapi.EnvVar, 0, len(vars))
+	for _, v := range vars {
+		out = append(out, agentapi.EnvVar{Name: v.Name, Value: base64.StdEncoding.EncodeToString([]byte(v.Value))})
+	}
+	return out
 }
 
 func commands(lines []string) []agentapi.Command {

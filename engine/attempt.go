@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"slices"
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -122,6 +125,11 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 		return nil
 	}
 	from := j.State
+	if retries(j, result, reason) {
+		j.State, j.StartedAt = signalbox.JobQueued, time.Time{}
+		j.Retries++
+		return tx.UpdateJob(j, from, actor, "queued again: "+string(reason), detail)
+	}
 	j.State, j.Result, j.Reason, j.FailureReason, j.FinishedAt = signalbox.JobFinished, result, reason, detail, tx.Now
 	if j.StartedAt.IsZero() && from == signalbox.JobRunning {
 		j.StartedAt = tx.Now
@@ -130,6 +138,12 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 		return err
 	}
 	return e.ended(tx, j, actor)
+}
+
+// retries tells whether a job that ended like this is run again by itself.
+func retries(j *signalbox.Job, result signalbox.JobResult, reason signalbox.Reason) bool {
+	r := j.Spec.Retry
+	return r != nil && result == signalbox.JobFailed && reason.Infrastructure() && j.Retries < r.Limit && slices.Contains(r.On, reason)
 }
 
 // endAttempt ends an attempt and frees its agent. An agent that must leave after this job gets no other one.

@@ -78,7 +78,7 @@ func timeUp(j *signalbox.Job, result signalbox.JobResult, now time.Time) bool {
 	return j.DebugOf != "" && result == signalbox.JobPassed && j.TimeLimit > 0 && !j.StartedAt.IsZero() && now.Sub(j.StartedAt) >= j.TimeLimit
 }
 
-// EndOverdue stops the running jobs whose time limit is over.
+// EndOverdue stops the jobs, blocks and pipelines whose time is over.
 func (e *Engine) EndOverdue(tx *store.Tx, actor string) error {
 	jobs, err := tx.JobsOverLimit(tx.Now, 100)
 	if err != nil {
@@ -86,6 +86,15 @@ func (e *Engine) EndOverdue(tx *store.Tx, actor string) error {
 	}
 	for _, j := range jobs {
 		if err := e.StopJob(tx, j.ID, actor, signalbox.ReasonTimeout); err != nil {
+			return err
+		}
+	}
+	pipelines, err := tx.OverduePipelines(tx.Now, 100)
+	if err != nil {
+		return err
+	}
+	for _, id := range pipelines {
+		if err := e.Advance(tx, id); err != nil {
 			return err
 		}
 	}

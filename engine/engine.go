@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/spec"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -42,152 +41,180 @@ func New(o Options) *Engine {
 	return &Engine{store: o.Store, log: o.Logger, anyAgent: o.AnyAgent}
 }
 
-// Source is a pipeline file as found at a commit, or why it could not be read.
-type Source struct {
-	File string // path within the repository
-	YAML []byte
-	Err  error // why there is no text: shown as the pipeline's error
-	// Select, when set, takes away what is not to run; its error is the pipeline's.
-	Select func(*signalbox.Plan) error
-}
-
-// Create stores the pipeline of a workflow and takes its first steps. A file that is wrong gives a pipeline that is
-// done, failed and malformed, with every problem in its error description.
-func (e *Engine) Create(tx *store.Tx, w *signalbox.Workflow, src Source, actor string) (*signalbox.Pipeline, error) {
-	p := &signalbox.Pipeline{
-		WorkflowID: w.ID, ProjectID: w.ProjectID, File: src.File, YAML: string(src.YAML), Name: "Pipeline",
-		QueueKey: w.ProjectID + "/" + w.Label + "-" + src.File, State: signalbox.PipelinePending, PendingAt: tx.Now,
-	}
-	fail := func(description string) {
-		p.State, p.Result, p.Reason = signalbox.PipelineDone, signalbox.ResultFailed, signalbox.ReasonMalformed
-		p.ErrorDescription, p.DoneAt = description, tx.Now
-	}
-	if src.Err != nil {
-		fail(signalbox.ErrorMessage(src.Err))
-	} else {
-		r := spec.Parse(src.YAML, spec.Options{File: src.File})
-		p.Name = r.Name
-		switch {
-		case r.Problems.HasErrors():
-			fail(r.Problems.Error())
-		case src.Select != nil:
-			if err := src.Select(r.Plan); err != nil {
-				fail(signalbox.ErrorMessage(err))
-				break
-			}
-			fallthrough
-		default:
-			p.Plan = r.Plan
-		}
-	}
-	if err := tx.CreatePipeline(p, actor); err != nil {
-		return nil, err
-	}
-	if p.Plan == nil {
-		return p, nil
-	}
-	for i, b := range p.Plan.Blocks {
-		if err := tx.CreateBlock(&signalbox.Block{
-			PipelineID: p.ID, Index: i, Name: b.Name, Dependencies: b.Dependencies, State: signalbox.BlockWaiting,
-		}); err != nil {
-			return nil, err
-		}
-	}
-	if err := e.Advance(tx, p.ID); err != nil {
-		return nil, err
-	}
-	return tx.Pipeline(p.ID)
-}
-
 // Advance takes every step that the pipeline's present state allows. Calling it once too often changes nothing.
 func (e *Engine) Advance(tx *store.Tx, pipelineID string) error {
+	for {
+		again, err := e.advance(tx, pipelineID)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// advance takes one step and tells whether its own changes may allow another.
+func (e *Engine) advance(tx *store.Tx, pipelineID string) (again bool, err error) {
 	p, err := tx.LockPipeline(pipelineID)
 	if err != nil {
-		return err
-	}
-	if p.State == signalbox.PipelineDone {
-		return nil
+		return false, err
 	}
 	s := State{Pipeline: p}
+	if p.Plan != nil && len(p.Plan.After) > 0 {
+		if s.After, err = tx.BlockBeside(p.ID, signalbox.BlockAfter); err != nil {
+			return false, err
+		}
+	}
+	if p.State == signalbox.PipelineDone && (s.After == nil || s.After.State == signalbox.BlockDone) {
+		return false, nil
+	}
 	if s.Blocks, err = tx.Blocks(p.ID); err != nil {
-		return err
+		return false, err
 	}
 	if s.Jobs, err = tx.JobsOf(p.ID); err != nil {
-		return err
+		return false, err
 	}
-	if s.Ahead, err = tx.QueueAhead(p); err != nil {
-		return err
+	if p.State != signalbox.PipelineInitializing && p.State != signalbox.PipelineDone {
+		if s.Queue, err = tx.Queued(p); err != nil {
+			return false, err
+		}
 	}
 	return e.apply(tx, s, Step(s, tx.Now))
 }
 
-func (e *Engine) apply(tx *store.Tx, s State, c Changes) error {
+func (e *Engine) apply(tx *store.Tx, s State, c Changes) (again bool, err error) {
 	for _, b := range c.Blocks {
 		if err := tx.UpdateBlock(b.Block, b.From, Actor, b.Why, ""); err != nil {
-			return err
+			return false, err
 		}
 	}
-	again := false
 	for _, b := range c.Start {
-		refused, err := e.startJobs(tx, s.Pipeline, b)
+		ended, err := e.startJobs(tx, s.Pipeline, b)
 		if err != nil {
-			return err
+			return false, err
 		}
-		again = again || refused
+		again = again || ended
 	}
 	for _, j := range c.Stop {
 		if err := stopJob(tx, j.Job, j.Reason, Actor); err != nil {
-			return err
+			return false, err
 		}
+		again = true
 	}
-	if c.Pipeline != nil {
-		if err := tx.UpdatePipeline(c.Pipeline, Actor, c.Why, ""); err != nil {
-			return err
-		}
+	if c.Pipeline == nil {
+		return again, nil
 	}
-	if again {
-		return e.Advance(tx, s.Pipeline.ID)
+	if err := tx.UpdatePipeline(c.Pipeline, Actor, c.Why, c.Pipeline.TerminatedBy); err != nil {
+		return false, err
 	}
-	if c.Pipeline == nil || c.Pipeline.State != signalbox.PipelineDone {
-		return nil
+	if c.Pipeline.State != signalbox.PipelineDone || s.Pipeline.State == signalbox.PipelineDone {
+		return again, nil
 	}
-	// Without this lock, a pipeline that is being created beside us could see us still running while we do not see
-	// it yet, and nobody would ever start it.
-	if err := tx.LockProject(c.Pipeline.ProjectID); err != nil {
-		return err
+	if err := e.done(tx, c.Pipeline); err != nil {
+		return false, err
 	}
-	next, err := tx.NextInQueue(c.Pipeline.QueueKey)
-	if err != nil || next == "" {
-		return err
-	}
-	return e.Advance(tx, next)
+	return again || s.After != nil, nil
 }
 
-// startJobs makes the jobs of a block. It tells whether some of them failed at once.
-func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Block) (refused bool, err error) {
-	for i, pj := range p.Plan.Blocks[b.Index].Jobs {
+// done does what follows from the end of a pipeline for others.
+func (e *Engine) done(tx *store.Tx, p *signalbox.Pipeline) error {
+	if err := e.autoPromote(tx, p); err != nil {
+		return err
+	}
+	return e.leaveQueue(tx, p)
+}
+
+// leaveQueue starts whoever waited for p.
+func (e *Engine) leaveQueue(tx *store.Tx, p *signalbox.Pipeline) error {
+	if err := tx.LockQueue(p.QueueKey); err != nil {
+		return err
+	}
+	waiting, err := tx.OpenInQueue(p.QueueKey, p.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range waiting {
+		if err := e.Advance(tx, id); err != nil {
+			return err
+		}
+		next, err := tx.Pipeline(id)
+		if err != nil {
+			return err
+		}
+		if next.State == signalbox.PipelineQueuing { // and so do all behind it that wait at all
+			return nil
+		}
+	}
+	return nil
+}
+
+// startJobs makes the jobs of a block. It tells whether some of them are finished already: refused, or copied from an
+// earlier pipeline.
+func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Block) (ended bool, err error) {
+	jobs := p.Plan.After
+	if b.Kind == signalbox.BlockOfFile {
+		jobs = p.Plan.Blocks[b.Index].Jobs
+	}
+	repeated, err := e.repeated(tx, p, b, len(jobs))
+	if err != nil {
+		return false, err
+	}
+	for i, pj := range jobs {
 		j := &signalbox.Job{
 			BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: pj.Name,
-			AgentType: pj.Spec.MachineType, Priority: defaultPriority, Spec: pj.Spec, State: signalbox.JobQueued,
+			AgentType: pj.Spec.MachineType, Priority: pj.Priority, Spec: pj.Spec, State: signalbox.JobQueued,
+			TimeLimit: min(minutes(pj.TimeLimit, signalbox.DefaultJobTime), signalbox.DefaultJobTime),
+		}
+		repeated.apply(j)
+		problem := ""
+		if !j.Copied {
+			if j.AgentType, problem, err = e.agentType(tx, pj.Spec); err != nil {
+				return false, err
+			}
 		}
 		if err := tx.CreateJob(j, Actor); err != nil {
 			return false, err
 		}
-		problem, err := e.noAgentType(tx, j.AgentType)
-		if err != nil {
-			return false, err
-		}
+		ended = ended || j.Copied
 		if problem == "" {
 			continue
 		}
-		refused = true
+		ended = true
 		j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, problem
 		j.FinishedAt = tx.Now
 		if err := tx.UpdateJob(j, signalbox.JobQueued, Actor, "failed: no such agent type", problem); err != nil {
 			return false, err
 		}
 	}
-	return refused, nil
+	return ended, nil
+}
+
+// agentType returns the type of agent that runs a job: the one that it names or, for the machine types of hosted
+// products, the one that the organization's table gives. problem is a sentence when there is none.
+func (e *Engine) agentType(tx *store.Tx, spec signalbox.JobSpec) (name, problem string, err error) {
+	if problem, err = e.noAgentType(tx, spec.MachineType); err != nil || problem == "" {
+		return spec.MachineType, "", err
+	}
+	if strings.HasPrefix(spec.MachineType, "s1-") {
+		return spec.MachineType, problem, nil
+	}
+	rules, err := tx.MachineRules()
+	if err != nil {
+		return "", "", err
+	}
+	for _, r := range rules {
+		if !r.Matches(spec.MachineType, spec.OSImage) {
+			continue
+		}
+		if problem, err = e.noAgentType(tx, r.AgentType); err != nil || problem != "" {
+			return r.AgentType, problem, err
+		}
+		return r.AgentType, "", nil
+	}
+	image := ""
+	if spec.OSImage != "" {
+		image = " with the image " + spec.OSImage
+	}
+	return spec.MachineType, problem + fmt.Sprintf(" No rule says which of them serves %s%s; \"signalbox machine map %s AGENT-TYPE\" makes one.",
+		spec.MachineType, image, spec.MachineType), nil
 }
 
 // noAgentType returns a sentence when there is no agent type of that name, "" when there is.
@@ -213,8 +240,6 @@ func (e *Engine) noAgentType(tx *store.Tx, name string) (string, error) {
 	return fmt.Sprintf("This server has no agent type %q. There are: %s. Name one of them in the pipeline file, or make it with \"signalbox agent-type create\".",
 		name, strings.Join(names, ", ")), nil
 }
-
-const defaultPriority = 50
 
 // Resume advances every pipeline that is not done. It is what a server does when it starts.
 func (e *Engine) Resume(ctx context.Context) error {

@@ -165,7 +165,7 @@ func TestPipelinePasses(t *testing.T) {
 		for _, e := range events {
 			words = append(words, e.Reason)
 		}
-		if got, want := strings.Join(words, ", "), "created, running, passed"; got != want {
+		if got, want := strings.Join(words, ", "), "created, pending, running, passed"; got != want {
 			t.Errorf("history of the pipeline: %s, want %s", got, want)
 		}
 		return err

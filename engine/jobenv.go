@@ -2,8 +2,10 @@ package engine
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -41,7 +43,11 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	add("SEMAPHORE_JOB_TYPE", kind)
 	add("SEMAPHORE_AGENT_MACHINE_TYPE", c.Job.Spec.MachineType)
 	add("SEMAPHORE_AGENT_MACHINE_OS_IMAGE", c.Job.Spec.OSImage)
-	add("SEMAPHORE_AGENT_MACHINE_ENVIRONMENT_TYPE", "VM")
+	environment := "VM"
+	if len(c.Job.Spec.Containers) > 0 {
+		environment = "container"
+	}
+	add("SEMAPHORE_AGENT_MACHINE_ENVIRONMENT_TYPE", environment)
 	add("SEMAPHORE_ORGANIZATION_URL", c.OrganizationURL)
 	add("SEMAPHORE_TOOLBOX_METRICS_ENABLED", "false")
 
@@ -49,9 +55,9 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 
 	add("SEMAPHORE_WORKFLOW_ID", c.Workflow.ID)
 	add("SEMAPHORE_WORKFLOW_NUMBER", strconv.Itoa(c.Workflow.Number))
-	add("SEMAPHORE_WORKFLOW_RERUN", "false")
-	by := c.Workflow.TriggeredBy
 	flag := func(b bool) string { return strconv.FormatBool(b) }
+	add("SEMAPHORE_WORKFLOW_RERUN", flag(c.Workflow.RerunOf != ""))
+	by := c.Workflow.TriggeredBy
 	add("SEMAPHORE_WORKFLOW_TRIGGERED_BY_HOOK", flag(by == signalbox.TriggeredByHook || by == signalbox.TriggeredByManualRun))
 	add("SEMAPHORE_WORKFLOW_HOOK_SOURCE", "git")
 	add("SEMAPHORE_WORKFLOW_TRIGGERED_BY_SCHEDULE", flag(by == signalbox.TriggeredBySchedule))
@@ -59,7 +65,9 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	add("SEMAPHORE_WORKFLOW_TRIGGERED_BY_MANUAL_RUN", flag(by == signalbox.TriggeredByManualRun))
 	add("SEMAPHORE_WORKFLOW_TRIGGERED_BY", c.Workflow.Requester)
 	add("SEMAPHORE_PIPELINE_ARTEFACT_ID", c.Pipeline.ArtefactID)
-	add("SEMAPHORE_PIPELINE_0_ARTEFACT_ID", c.Pipeline.ArtefactID)
+	for i, id := range append(slices.Clone(c.Pipeline.Origin.Ancestors), c.Pipeline.ArtefactID) {
+		add("SEMAPHORE_PIPELINE_"+strconv.Itoa(i)+"_ARTEFACT_ID", id)
+	}
 	add("SEMAPHORE_PIPELINE_ID", c.Pipeline.ID)
 	name := ""
 	if c.Pipeline.Plan != nil {
@@ -67,9 +75,10 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	}
 	add("SEMAPHORE_PIPELINE_NAME", name)
 	add("SEMAPHORE_BLOCK_NAME", c.Block.Name)
-	add("SEMAPHORE_PIPELINE_RERUN", "false")
-	add("SEMAPHORE_PIPELINE_PROMOTION", "false")
-	add("SEMAPHORE_PIPELINE_PROMOTED_BY", "")
+	origin := c.Pipeline.Origin
+	add("SEMAPHORE_PIPELINE_RERUN", flag(origin.RerunOf != ""))
+	add("SEMAPHORE_PIPELINE_PROMOTION", flag(origin.PromotedFrom != ""))
+	add("SEMAPHORE_PIPELINE_PROMOTED_BY", origin.PromotedBy)
 	add("SEMAPHORE_GIT_COMMIT_AUTHOR", c.Workflow.CommitAuthor)
 	add("SEMAPHORE_GIT_COMMITTER", c.Workflow.CommitAuthor)
 	add("SEMAPHORE_ORGANIZATION_ID", c.OrganizationID)
@@ -77,7 +86,41 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 		add("SEMAPHORE_ARTIFACT_TOKEN", c.ArtifactToken)
 	}
 
+	if c.Job.OriginalID != "" {
+		add("SEMAPHORE_JOB_RERUN", "true")
+		add("SEMAPHORE_JOB_ORIGINAL_ID", c.Job.OriginalID)
+	}
+	if c.Block.Kind == signalbox.BlockAfter {
+		addEnd(add, c.Pipeline)
+	}
+	env = append(env, origin.Parameters...)
 	return append(env, c.Job.Spec.EnvVars...)
+}
+
+// addEnd tells the jobs of after_pipeline how the pipeline ended. A time that never came is empty, and a duration
+// without its beginning is 0.
+func addEnd(add func(name, value string), p *signalbox.Pipeline) {
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return strconv.FormatInt(t.Unix(), 10)
+	}
+	between := func(from, to time.Time) string {
+		if from.IsZero() || to.IsZero() {
+			return "0"
+		}
+		return strconv.FormatInt(to.Unix()-from.Unix(), 10)
+	}
+	add("SEMAPHORE_PIPELINE_TOTAL_DURATION", between(p.CreatedAt, p.DoneAt))
+	add("SEMAPHORE_PIPELINE_INIT_DURATION", between(p.CreatedAt, p.PendingAt))
+	add("SEMAPHORE_PIPELINE_QUEUEING_DURATION", between(p.QueuingAt, p.RunningAt))
+	add("SEMAPHORE_PIPELINE_RUNNING_DURATION", between(p.RunningAt, p.DoneAt))
+	add("SEMAPHORE_PIPELINE_CREATED_AT", at(p.CreatedAt))
+	add("SEMAPHORE_PIPELINE_STARTED_AT", at(p.RunningAt))
+	add("SEMAPHORE_PIPELINE_DONE_AT", at(p.DoneAt))
+	add("SEMAPHORE_PIPELINE_RESULT", string(p.Result))
+	add("SEMAPHORE_PIPELINE_RESULT_REASON", string(p.Reason.Compatible()))
 }
 
 func addGit(add func(name, value string), p *signalbox.Project, w *signalbox.Workflow) {

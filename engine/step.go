@@ -1,17 +1,20 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
 )
 
 // State is everything a step looks at.
 type State struct {
 	Pipeline *signalbox.Pipeline
-	Blocks   []*signalbox.Block // by index
+	Blocks   []*signalbox.Block // of the file, by index
+	After    *signalbox.Block   // of after_pipeline, nil when there is none
 	Jobs     []*signalbox.Job   // all of the pipeline, any order
-	Ahead    int                // older pipelines of the same queue that are not done
+	Queue    store.Queued
 }
 
 // Changes is what follows from a State: new values for the pipeline and blocks, blocks whose jobs are to be created and
@@ -48,21 +51,33 @@ func Step(s State, now time.Time) Changes {
 
 type stepper struct {
 	now     time.Time
-	ahead   int
+	queue   store.Queued
+	plan    *signalbox.Plan
 	p       signalbox.Pipeline
 	why     string
+	after   int // index of after_pipeline's block in blocks, which it is the last of; -1 without one
 	blocks  []signalbox.Block
 	was     []signalbox.BlockState
 	blockBy []string // why each block changed, "" when it did not
 	jobs    [][]*signalbox.Job
 	start   []int
 	stop    []JobStop
+	ends    map[*signalbox.Job]bool // what is in stop
 }
 
 func newStepper(s State, now time.Time) *stepper {
-	st := &stepper{now: now, ahead: s.Ahead, p: *s.Pipeline}
+	st := &stepper{now: now, queue: s.Queue, p: *s.Pipeline, plan: s.Pipeline.Plan, after: -1}
+	if st.plan == nil {
+		st.plan = &signalbox.Plan{}
+	}
 	at := map[string]int{}
-	for i, b := range s.Blocks {
+	st.ends = map[*signalbox.Job]bool{}
+	all := s.Blocks
+	if s.After != nil {
+		st.after = len(all)
+		all = append(all[:len(all):len(all)], s.After)
+	}
+	for i, b := range all {
 		st.blocks = append(st.blocks, *b)
 		st.was = append(st.was, b.State)
 		at[b.ID] = i
@@ -101,13 +116,18 @@ func (st *stepper) pass() bool {
 		return st.beforeRunning()
 	case signalbox.PipelineRunning, signalbox.PipelineStopping:
 		return st.running()
+	case signalbox.PipelineDone:
+		return st.afterwards()
 	}
 	return false
 }
 
 func (st *stepper) beforeRunning() bool {
+	if st.p.State != signalbox.PipelineInitializing && st.queue.Cancel != "" && st.p.Terminate == "" {
+		st.terminate(signalbox.ReasonStrategy, "pipeline:"+st.queue.By)
+	}
 	if st.p.Terminate != "" {
-		for i := range st.blocks {
+		for i := range st.file() {
 			st.endBlock(i, signalbox.ResultCanceled, st.p.TerminateReason)
 		}
 		st.endPipeline(signalbox.ResultCanceled, st.p.TerminateReason)
@@ -117,20 +137,41 @@ func (st *stepper) beforeRunning() bool {
 	case st.p.State == signalbox.PipelinePending:
 		st.p.State, st.p.QueuingAt, st.why = signalbox.PipelineQueuing, st.now, "queuing"
 		return true
-	case st.p.State == signalbox.PipelineQueuing && st.ahead == 0:
+	case st.p.State == signalbox.PipelineQueuing && (st.p.Queue.Parallel || st.queue.Ahead == 0 && st.queue.Running == 0):
 		st.p.State, st.p.RunningAt, st.why = signalbox.PipelineRunning, st.now, "running"
+		st.p.Deadline = st.now.Add(minutes(st.plan.TimeLimit, signalbox.DefaultPipelineTime))
 		return true
 	}
 	return false
 }
 
+// file are the blocks of the file.
+func (st *stepper) file() []signalbox.Block {
+	if st.after >= 0 {
+		return st.blocks[:st.after]
+	}
+	return st.blocks
+}
+
+func (st *stepper) terminate(reason signalbox.Reason, by string) {
+	st.p.Terminate, st.p.TerminateReason, st.p.TerminatedBy = "stop", reason, by
+}
+
 func (st *stepper) running() bool {
 	moved := false
-	if st.p.Terminate == "stop" && st.p.State == signalbox.PipelineRunning {
+	if st.p.State == signalbox.PipelineRunning && st.p.Terminate == "" {
+		switch {
+		case st.queue.Cancel == signalbox.StrategyStop:
+			st.terminate(signalbox.ReasonStrategy, "pipeline:"+st.queue.By)
+		case over(st.p.Deadline, st.now):
+			st.terminate(signalbox.ReasonTimeout, Actor)
+		}
+	}
+	if st.p.Terminate != "" && st.p.State == signalbox.PipelineRunning {
 		st.p.State, st.p.StoppingAt, st.why = signalbox.PipelineStopping, st.now, "stopping: "+string(st.p.TerminateReason)
 		moved = true
 	}
-	for i := range st.blocks {
+	for i := range st.file() {
 		moved = st.block(i) || moved
 	}
 	if done := st.allDone(); done {
@@ -140,28 +181,81 @@ func (st *stepper) running() bool {
 	return moved
 }
 
+// afterwards moves the block of after_pipeline, which begins when everything else is done and decides nothing.
+func (st *stepper) afterwards() bool {
+	if st.after < 0 {
+		return false
+	}
+	b := &st.blocks[st.after]
+	switch b.State {
+	case signalbox.BlockWaiting:
+		st.begin(st.after)
+		return true
+	case signalbox.BlockRunning:
+		if result, reason, ended := taskResult(st.jobs[st.after]); ended && !st.justStarted(st.after) {
+			return st.endBlock(st.after, result, reason)
+		}
+	}
+	return false
+}
+
+func over(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+func minutes(n int, otherwise time.Duration) time.Duration {
+	if n == 0 {
+		return otherwise
+	}
+	return time.Duration(n) * time.Minute
+}
+
+// begin starts a block; its jobs follow.
+func (st *stepper) begin(i int) {
+	b := &st.blocks[i]
+	b.State, b.RunningAt, st.blockBy[i] = signalbox.BlockRunning, st.now, "running"
+	if i < len(st.plan.Blocks) && st.plan.Blocks[i].TimeLimit > 0 {
+		b.Deadline = st.now.Add(minutes(st.plan.Blocks[i].TimeLimit, 0))
+	}
+	st.start = append(st.start, i)
+}
+
+// failing tells whether a block of the file is done and has not passed.
+func (st *stepper) failing() bool {
+	for i := range st.file() {
+		if b := &st.blocks[i]; b.State == signalbox.BlockDone && b.Result != signalbox.ResultPassed {
+			return true
+		}
+	}
+	return false
+}
+
 func (st *stepper) block(i int) bool {
 	b := &st.blocks[i]
 	stopping := st.p.State == signalbox.PipelineStopping
 	switch b.State {
 	case signalbox.BlockWaiting:
-		if stopping {
+		switch {
+		case stopping:
 			return st.endBlock(i, signalbox.ResultCanceled, st.p.TerminateReason)
+		case st.plan.FailFast != "" && st.failing():
+			return st.endBlock(i, signalbox.ResultCanceled, signalbox.ReasonFastFailing)
 		}
 		return st.waiting(i)
 	case signalbox.BlockRunning:
-		if result, reason, ended := taskResult(st.jobs[i]); ended && !st.justStarted(i) {
+		if st.justStarted(i) {
+			return false
+		}
+		if result, reason, ended := taskResult(st.jobs[i]); ended {
 			return st.endBlock(i, result, reason)
 		}
-		if stopping {
-			b.State, b.TerminateReason, st.blockBy[i] = signalbox.BlockStopping, st.p.TerminateReason, "stopping: "+string(st.p.TerminateReason)
-			for _, j := range st.jobs[i] {
-				if j.State != signalbox.JobFinished {
-					st.stop = append(st.stop, JobStop{Job: j, Reason: st.p.TerminateReason})
-				}
-			}
-			return true
+		switch {
+		case stopping:
+			return st.stopBlock(i, st.p.TerminateReason)
+		case over(b.Deadline, st.now):
+			return st.stopBlock(i, signalbox.ReasonTimeout)
+		case st.plan.FailFast == signalbox.StrategyStop && st.failing():
+			return st.stopBlock(i, signalbox.ReasonFastFailing)
 		}
+		return st.failFast(i)
 	case signalbox.BlockStopping:
 		if result, reason, ended := taskResult(st.jobs[i]); ended {
 			if result == signalbox.ResultStopped {
@@ -177,6 +271,50 @@ func (st *stepper) block(i int) bool {
 	return false
 }
 
+func (st *stepper) stopBlock(i int, reason signalbox.Reason) bool {
+	b := &st.blocks[i]
+	b.State, b.TerminateReason, st.blockBy[i] = signalbox.BlockStopping, reason, "stopping: "+string(reason)
+	for _, j := range st.jobs[i] {
+		if j.State != signalbox.JobFinished {
+			st.end(j, reason)
+		}
+	}
+	return true
+}
+
+// failFast ends jobs of a block one of whose jobs has failed, if that is its strategy. What it leaves is looked at when
+// the stopped jobs are final, in the next step.
+func (st *stepper) failFast(i int) bool {
+	if i >= len(st.plan.Blocks) {
+		return false
+	}
+	strategy := st.plan.Blocks[i].FailFast
+	failed := func(j *signalbox.Job) bool {
+		return j.State == signalbox.JobFinished && j.Result == signalbox.JobFailed
+	}
+	if strategy == "" || !slices.ContainsFunc(st.jobs[i], failed) {
+		return false
+	}
+	moved := false
+	for _, j := range st.jobs[i] {
+		waits := j.State == signalbox.JobQueued || j.State == signalbox.JobOffered
+		if waits || strategy == signalbox.StrategyStop && j.State == signalbox.JobRunning {
+			moved = st.end(j, signalbox.ReasonFastFailing) || moved
+		}
+	}
+	return moved
+}
+
+// end ends a job, unless this step does so already.
+func (st *stepper) end(j *signalbox.Job, reason signalbox.Reason) bool {
+	if st.ends[j] {
+		return false
+	}
+	st.ends[j] = true
+	st.stop = append(st.stop, JobStop{Job: j, Reason: reason})
+	return true
+}
+
 func (st *stepper) justStarted(i int) bool {
 	for _, k := range st.start {
 		if k == i {
@@ -187,12 +325,8 @@ func (st *stepper) justStarted(i int) bool {
 }
 
 func (st *stepper) willAllEnd(i int) bool {
-	stopped := map[*signalbox.Job]bool{}
-	for _, s := range st.stop {
-		stopped[s.Job] = true
-	}
 	for _, j := range st.jobs[i] {
-		if j.State != signalbox.JobFinished && !stopped[j] {
+		if j.State != signalbox.JobFinished && !st.ends[j] {
 			return false
 		}
 	}
@@ -209,11 +343,13 @@ func (st *stepper) waiting(i int) bool {
 		}
 		passed = passed && dep.Result == signalbox.ResultPassed
 	}
-	if !passed {
+	switch {
+	case !passed:
 		return st.endBlock(i, signalbox.ResultCanceled, signalbox.ReasonFastFailing)
+	case i < len(st.plan.Blocks) && st.plan.Blocks[i].Skip != "":
+		return st.endBlock(i, signalbox.ResultPassed, signalbox.ReasonSkipped)
 	}
-	b.State, b.RunningAt, st.blockBy[i] = signalbox.BlockRunning, st.now, "running"
-	st.start = append(st.start, i)
+	st.begin(i)
 	return true
 }
 
@@ -241,7 +377,7 @@ func why(result signalbox.Result, reason signalbox.Reason) string {
 }
 
 func (st *stepper) allDone() bool {
-	for i := range st.blocks {
+	for i := range st.file() {
 		if st.blocks[i].State != signalbox.BlockDone {
 			return false
 		}
@@ -256,7 +392,7 @@ func (st *stepper) finish() {
 		return
 	}
 	var first *signalbox.Block
-	for i := range st.blocks {
+	for i := range st.file() {
 		b := &st.blocks[i]
 		if b.Result != signalbox.ResultPassed && (first == nil || endedBefore(b, first)) {
 			first = b
@@ -281,17 +417,24 @@ func endedBefore(a, b *signalbox.Block) bool {
 	return a.Index < b.Index
 }
 
-// taskResult is the outcome of a block's jobs once all are finished: stopped before failed before passed.
+// taskResult is the outcome of a block's jobs once all are finished: stopped before failed before passed. Jobs that were
+// ended because another one failed are not what stopped the block.
 func taskResult(jobs []*signalbox.Job) (signalbox.Result, signalbox.Reason, bool) {
-	var stopped, failed, test bool
+	var stopped, failed, test, timeout bool
 	var infra signalbox.Reason
+	failFast := 0
 	for _, j := range jobs {
 		if j.State != signalbox.JobFinished {
 			return "", "", false
 		}
 		switch j.Result {
 		case signalbox.JobStopped:
-			stopped = true
+			timeout = timeout || j.Reason == signalbox.ReasonTimeout
+			if j.Reason == signalbox.ReasonFastFailing {
+				failFast++
+			} else {
+				stopped = true
+			}
 		case signalbox.JobFailed:
 			failed = true
 			if !j.Reason.Infrastructure() {
@@ -302,7 +445,9 @@ func taskResult(jobs []*signalbox.Job) (signalbox.Result, signalbox.Reason, bool
 		}
 	}
 	switch {
-	case stopped:
+	case stopped && timeout:
+		return signalbox.ResultStopped, signalbox.ReasonTimeout, true
+	case stopped, failFast > 0 && !failed:
 		return signalbox.ResultStopped, signalbox.ReasonNone, true
 	case failed && test:
 		return signalbox.ResultFailed, signalbox.ReasonTest, true

@@ -21,6 +21,7 @@ import (
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/trigger"
 )
 
 // Observer is told what happens, in order, from one goroutine at a time.
@@ -124,9 +125,19 @@ func (r *run) begin(ctx context.Context, s *forge.Snapshot) (p *signalbox.Pipeli
 	if err := os.Rename(filepath.Join(r.o.Dir, "source.git"), source); err != nil {
 		return nil, err
 	}
+	pr := &signalbox.Project{Name: name, GitURL: source, GitDir: source, DefaultBranch: s.Branch, PipelineFile: signalbox.DefaultPipelineFile}
+	wf := &signalbox.Workflow{
+		Ref: "refs/heads/" + s.Branch, RefType: "branch", BranchName: s.Branch, Label: s.Branch, CommitSHA: s.SHA,
+		CommitRange: s.SHA + "^..." + s.SHA, TriggeredBy: signalbox.TriggeredByManualRun, RequestToken: "local",
+	}
+	file := r.within(s.Root)
+	compiled, err := trigger.Compile(ctx, &forge.Repo{Dir: source}, pr, wf, &signalbox.Pipeline{File: file},
+		engine.Source{YAML: r.o.YAML, Shown: r.o.File, Select: r.choose})
+	if err != nil {
+		return nil, err
+	}
 	err = r.store.Write(ctx, func(tx *store.Tx) error {
 		r.slots = nil
-		pr := &signalbox.Project{Name: name, GitURL: source, GitDir: source, DefaultBranch: s.Branch, PipelineFile: r.o.File}
 		if err := tx.CreateProject(pr, "local"); err != nil {
 			return err
 		}
@@ -141,17 +152,35 @@ func (r *run) begin(ctx context.Context, s *forge.Snapshot) (p *signalbox.Pipeli
 			}
 			r.slots = append(r.slots, a)
 		}
-		w, _, err := tx.CreateWorkflow(&signalbox.Workflow{
-			ProjectID: pr.ID, Ref: "refs/heads/" + s.Branch, RefType: "branch", BranchName: s.Branch, Label: s.Branch, CommitSHA: s.SHA,
-			TriggeredBy: signalbox.TriggeredByManualRun, RequestToken: "local",
-		}, "local")
+		wf.ProjectID = pr.ID
+		w, _, err := tx.CreateWorkflow(wf, "local")
 		if err != nil {
 			return err
 		}
-		p, err = r.engine.Create(tx, w, engine.Source{File: r.o.File, YAML: r.o.YAML, Select: r.choose}, "local")
+		if p, err = r.engine.Announce(tx, w, file, "local"); err != nil {
+			return err
+		}
+		if err = r.engine.Initialize(tx, p.ID, compiled, "local"); err != nil {
+			return err
+		}
+		p, err = tx.Pipeline(p.ID)
 		return err
 	})
 	return p, err
+}
+
+// within returns where the pipeline file lies in the repository; one from elsewhere counts as lying at its root.
+func (r *run) within(root string) string {
+	abs, err := filepath.Abs(r.o.File)
+	if err == nil {
+		if real, err := filepath.EvalSymlinks(abs); err == nil {
+			abs = real
+		}
+		if rel, err := filepath.Rel(root, abs); err == nil && filepath.IsLocal(rel) {
+			return filepath.ToSlash(rel)
+		}
+	}
+	return filepath.Base(r.o.File)
 }
 
 // choose leaves only what was asked for.
@@ -220,8 +249,15 @@ func (r *run) watch(ctx, keep context.Context, id string) error {
 		if err != nil {
 			return err
 		}
+		var after *signalbox.Block
+		if err := r.store.Read(keep, func(tx *store.Tx) (err error) {
+			after, err = tx.BlockBeside(id, signalbox.BlockAfter)
+			return err
+		}); err != nil {
+			return err
+		}
 		r.tell <- func(o Observer) { o.Changed(p, blocks, jobs) }
-		if p.State == signalbox.PipelineDone {
+		if p.State == signalbox.PipelineDone && (after == nil || after.State == signalbox.BlockDone) {
 			return nil
 		}
 		select {

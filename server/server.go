@@ -259,6 +259,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.store.Run(gctx) })
 	g.Go(func() error { return s.hub.Run(gctx) })
 	g.Go(func() error { return s.files.Run(gctx) })
+	g.Go(func() error { return s.trigger.Run(gctx) })
 	g.Go(func() error {
 		if err := s.trigger.CatchUp(gctx); err != nil && gctx.Err() == nil {
 			s.o.Logger.Error("could not look for missed pushes", "error", err)

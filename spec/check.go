@@ -19,12 +19,15 @@ const (
 // checker walks the file along the table.
 type checker struct {
 	src        *source
+	build      *Build // nil when the file is checked by itself
+	file       string
 	report     *report
 	values     int       // read so far
 	text       int       // bytes of them
 	used       bool      // the file has too many of either
 	around     []*object // the objects that the current one stands in, outermost first
 	conditions map[conditionKey][]when.Finding
+	expanded   map[*yaml.Node]bool // whose values come from templates
 }
 
 type conditionKey struct {
@@ -171,12 +174,12 @@ func (c *checker) field(v *value, k *key, later bool) {
 	case integer:
 		c.number(v, k)
 	case text:
-		c.textual(v, k, later)
+		c.textual(v, k)
 	}
 	// An empty list asks for nothing, so there is nothing to refuse.
 	if k.later != "" && !later && (v.kind != list || len(v.node.Content) > 0) {
 		c.problem(SeverityUnsupported, v.keyAt, v.path(), "",
-			"this version of Signalbox cannot run %s yet; %s", quote(k.name), k.later)
+			"%s belongs to an older product and cannot be run; %s", quote(k.name), k.later)
 	}
 }
 
@@ -207,7 +210,7 @@ func (c *checker) items(v *value, k *key, later bool) {
 		case item == mapping:
 			c.object(it, objects[k.object], later)
 		default:
-			c.textual(it, &key{name: k.name, kind: text, role: k.role}, later)
+			c.textual(it, &key{name: k.name, kind: text, role: k.role})
 		}
 	}
 }

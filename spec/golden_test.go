@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/spec/when"
 )
 
 var update = flag.Bool("update", false, "write the expected results instead of comparing with them")
@@ -30,8 +33,9 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			res := Parse(data, Options{File: filepath.Base(file)})
+			res := Compile(data, Options{File: filepath.Base(file)}, testBuild(filepath.Dir(file)))
 			checkInvariants(t, data, res)
+			checkProblems(t, data, Parse(data, Options{File: filepath.Base(file)}))
 			got := render(t, res)
 			want := strings.TrimSuffix(file, ".yml") + ".want"
 			if *update {
@@ -47,6 +51,24 @@ func TestGolden(t *testing.T) {
 				t.Errorf("want -, got +:\n%s", d)
 			}
 		})
+	}
+}
+
+// testBuild is a push to the default branch, of a repository whose .semaphore folder is dir and in which everything below
+// /lib changed.
+func testBuild(dir string) Build {
+	return Build{
+		Branch: "main", DefaultBranch: "main", Parameters: map[string]string{"ENV": "staging", "N": "3", "REGIONS": "eu,us", "SECRET": "deploy"},
+		File: func(path string) ([]byte, error) {
+			data, err := os.ReadFile(filepath.Join(dir, strings.TrimPrefix(path, ".semaphore/")))
+			if err != nil {
+				return nil, signalbox.Errorf(signalbox.CodeNotFound, "there is no file %s", path)
+			}
+			return data, nil
+		},
+		Call: func(c *when.Call, promotion bool) (bool, string, error) {
+			return strings.Contains(when.Render(c), "/lib"), "the test says so", nil
+		},
 	}
 }
 

@@ -16,6 +16,11 @@ func checkInvariants(t *testing.T, data []byte, res *Result) {
 	if (res.Plan != nil) == res.Problems.HasErrors() {
 		t.Errorf("plan %v with problems\n%v", res.Plan, res.Problems.Error())
 	}
+	checkProblems(t, data, res)
+}
+
+func checkProblems(t *testing.T, data []byte, res *Result) {
+	t.Helper()
 	if len(res.Problems) > 2*maxProblems+2 {
 		t.Errorf("%d problems", len(res.Problems))
 	}
@@ -52,7 +57,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		start := time.Now()
-		res := Parse(data, Options{File: "fuzz.yml"})
+		res := Compile(data, Options{File: "fuzz.yml"}, testBuild("testdata"))
 		if d := time.Since(start); d > 10*time.Second {
 			t.Errorf("took %s", d)
 		}
@@ -97,7 +102,7 @@ func TestHostile(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Now()
-			res := Parse([]byte(tt.text), Options{})
+			res := Compile([]byte(tt.text), Options{}, testBuild("testdata"))
 			if d := time.Since(start); d > 5*time.Second {
 				t.Errorf("took %s", d)
 			}
@@ -160,7 +165,7 @@ func generated() []byte {
 
 func TestLargestFile(t *testing.T) {
 	data := generated()
-	res := Parse(data, Options{})
+	res := Compile(data, Options{}, testBuild("testdata"))
 	checkInvariants(t, data, res)
 	if res.Plan == nil {
 		t.Fatal(res.Problems.Error())
@@ -178,6 +183,6 @@ func BenchmarkParse(b *testing.B) {
 	data := generated()
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
-		Parse(data, Options{})
+		Compile(data, Options{}, testBuild("testdata"))
 	}
 }

@@ -2,6 +2,10 @@ package spec
 
 import (
 	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox/spec/when"
 )
 
 // names returns what the items of a list are called: their own names, and prefix with the next free number for those
@@ -62,6 +66,7 @@ func (c *checker) semantics(root *value) {
 	c.agent(root.get("agent"))
 	global := root.get("global_job_config")
 	c.variables(global.list("env_vars"))
+	c.filters(blocks)
 	c.promotions(root.list("promotions"))
 	if q := root.get("queue"); q != nil && q.kind == mapping {
 		if w := q.get("when"); w != nil {
@@ -88,11 +93,12 @@ func (c *checker) task(task *value, block string) {
 	for i, name := range jobNames(jobs) {
 		j := jobs[i]
 		c.variables(j.list("env_vars"))
+		c.retry(j.get("retry"))
 		if n := len(task.list("env_vars")) + len(j.list("env_vars")); n > maxVariables {
 			c.wrong(j, "The number of environment variables is higher than 300",
 				"this job has %d environment variables with those of its task; %d are allowed", n, maxVariables)
 		}
-		if p := j.get("parallelism"); p != nil && p.kind == text && templates.FindString(p.text) != p.text {
+		if p := j.get("parallelism"); p != nil && p.kind == text && (c.build != nil || templates.FindString(p.text) != p.text) {
 			c.wrong(p, fmt.Sprintf("Parallelism value for job '%s' in block '%s' is not an integer.", name, block),
 				`"parallelism" must be a whole number from 1 to 50, but this is the text %s; remove the quotes if it is a number`, quote(p.text))
 		}
@@ -130,7 +136,7 @@ func (c *checker) matrix(m *value, block, job string) int {
 		if values == nil {
 			continue
 		}
-		if values.kind == text && templates.FindString(values.text) != values.text {
+		if values.kind == text && (c.build != nil || templates.FindString(values.text) != values.text) {
 			c.wrong(values, fmt.Sprintf("Matrix values for env_var '%s' (block '%s', job '%s' must be a non-empty list of strings.", it.string("env_var"), block, job),
 				`"values" must be a list of texts, but this is the text %s; write values: [%s]`, quote(values.text), single(cut(values.text, 60)))
 		}
@@ -173,9 +179,48 @@ func (c *checker) variables(vars []*value) {
 	}
 }
 
+// RetryReasons are the ends of a job that are not its own fault, and after which it can be run again.
+var RetryReasons = []string{"agent_lost", "agent_restarted", "agent_disconnected", "interrupted", "start_failed", "image_pull", "agent_error"}
+
+func (c *checker) retry(v *value) {
+	for _, it := range v.list("on") {
+		if it.kind != text || slices.Contains(RetryReasons, it.text) {
+			continue
+		}
+		hint := ""
+		if w := nearest(it.text, RetryReasons); w != "" {
+			hint = "; did you mean " + quote(w) + "?"
+		}
+		c.wrong(it, "", "a job cannot be run again on %s; there are %s%s", quote(it.text), strings.Join(RetryReasons, ", "), hint)
+	}
+}
+
+// filters checks the patterns of the older forms of conditions.
+func (c *checker) filters(blocks []*value) {
+	for _, b := range blocks {
+		for _, f := range b.list("filters") {
+			c.pattern(f.get("label_pattern"))
+		}
+	}
+}
+
+func (c *checker) pattern(v *value) {
+	if v == nil || v.kind != text || strings.Contains(v.text, "{{") {
+		return
+	}
+	if why := when.InvalidPattern(v.text); why != "" {
+		c.wrong(v, "", "the pattern %s is not valid: %s", quote(v.text), why)
+	}
+}
+
 func (c *checker) promotions(items []*value) {
 	c.unique(items, "promotion", func(n string) string { return "There are at least two targets with same name: " + n })
 	for _, it := range items {
+		for _, on := range it.list("auto_promote_on") {
+			for _, p := range append(append([]*value{}, on.list("branch")...), on.list("label_patterns")...) {
+				c.pattern(p)
+			}
+		}
 		params := it.get("parameters").list("env_vars")
 		first := map[string]*value{}
 		for _, p := range params {

@@ -102,6 +102,21 @@ func (r *report) add(p Problem) {
 	r.list = append(r.list, p)
 }
 
+// take adds problems of another file as they are.
+func (r *report) take(ps Problems) {
+	for _, p := range ps {
+		if r.full(p.Severity) {
+			continue
+		}
+		if p.Severity == SeverityWarning {
+			r.warned++
+		} else {
+			r.errors++
+		}
+		r.list = append(r.list, p)
+	}
+}
+
 // problems returns what was collected, sorted.
 func (r *report) problems() Problems {
 	slices.SortStableFunc(r.list, func(a, b Problem) int {

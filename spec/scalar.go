@@ -12,14 +12,20 @@ import (
 	"github.com/signalbox-ci/signalbox/spec/when"
 )
 
+// maxExpanded bounds a number that a template gave where a written one has a lower bound.
+const maxExpanded = 1000
+
 func (c *checker) number(v *value, k *key) {
-	n := v.int()
+	n, most := v.int(), k.max
+	if c.expanded[v.node] && most > 0 {
+		most = maxExpanded
+	}
 	if n < k.min {
 		c.wrong(v, c.rangeCode(k, fmt.Sprintf("Expected the value to be >= %d", k.min)),
 			"%s must be %s, but this is %s", quote(k.name), atLeast(k), cut(v.text, 20))
-	} else if k.max > 0 && n > k.max {
-		c.wrong(v, c.rangeCode(k, fmt.Sprintf("Expected the value to be <= %d", k.max)),
-			"%s must be %s, but this is %s", quote(k.name), k.what(), cut(v.text, 20))
+	} else if most > 0 && n > most {
+		c.wrong(v, c.rangeCode(k, fmt.Sprintf("Expected the value to be <= %d", most)),
+			"%s must be a whole number from %s, but this is %s", quote(k.name), span(k.min, most), cut(v.text, 20))
 	}
 }
 
@@ -42,7 +48,7 @@ func atLeast(k *key) string {
 // templates are filled in from parameters before a pipeline starts.
 var templates = regexp.MustCompile(`[$%]\{\{[^(})]+\}\}`)
 
-func (c *checker) textual(v *value, k *key, later bool) {
+func (c *checker) textual(v *value, k *key) {
 	if strings.ContainsRune(v.text, 0) {
 		c.wrong(v, "", "the text contains the character U+0000, which no command or variable can hold; remove it")
 	}
@@ -59,12 +65,6 @@ func (c *checker) textual(v *value, k *key, later bool) {
 	}
 	if k.role == condition {
 		c.condition(v)
-	}
-	if k.role != commands && !later && k.later == "" && strings.Contains(v.text, "{{") {
-		if t := templates.FindString(v.text); t != "" {
-			c.problem(SeverityUnsupported, v.at, v.path(), "",
-				"this version of Signalbox cannot fill in templates such as %s yet; write the value itself", quote(t))
-		}
 	}
 }
 

@@ -34,7 +34,7 @@ type key struct {
 	min, max int      // length of a text, items of a list, or value of an integer; max 0 is no bound
 	enum     []string // allowed texts
 	role     role
-	later    string // "" when this version runs it, else what to do instead
+	later    string // "" when it can be run, else what to do instead
 	doc      string
 }
 

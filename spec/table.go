@@ -1,14 +1,5 @@
 package spec
 
-// Sentences that several rows share: what to do about a key this version cannot run yet.
-const (
-	laterRemove    = "remove it"
-	laterCondition = "remove it and let the block run always"
-	laterLimit     = "remove it; jobs end by themselves or are stopped by hand"
-	laterInline    = "write the commands in place, under commands"
-	laterSecrets   = "remove it and give the agents what the jobs need"
-)
-
 // table is the whole pipeline file. To add a key, add its row here and the line that uses it in compile.go.
 var table = []object{
 	{
@@ -18,22 +9,22 @@ var table = []object{
 			{name: "name", kind: text, doc: "What the pipeline is called; `Pipeline` when absent."},
 			{name: "agent", kind: mapping, object: "agent", required: true, doc: "Where jobs run, unless their task says otherwise."},
 			{name: "blocks", kind: list, object: "block", required: true, min: 1, max: 300, doc: "The steps of the pipeline."},
-			{name: "execution_time_limit", kind: mapping, object: "limit", later: laterLimit, doc: "How long the whole pipeline may run."},
-			{name: "fail_fast", kind: mapping, object: "fail_fast", later: laterRemove, doc: "What to end early when a block fails."},
-			{name: "auto_cancel", kind: mapping, object: "auto_cancel", later: laterRemove, doc: "When a newer pipeline ends an older one."},
-			{name: "queue", kind: list | mapping, object: "queue", min: 1, later: "remove it; pipelines of one branch then run one after another", doc: "Which pipelines wait for each other."},
-			{name: "global_job_config", kind: mapping, object: "global_job_config", later: "move its content into the tasks", doc: "What all jobs of all blocks share."},
-			{name: "after_pipeline", kind: mapping, object: "after_pipeline", later: laterRemove, doc: "Jobs that run when the pipeline is done."},
-			{name: "promotions", kind: list, object: "promotion", min: 1, later: "remove it and start the other pipeline by hand", doc: "Pipelines that may follow this one."},
-			{name: "partial_rerun", kind: text, enum: []string{"jobs", "block"}, later: laterRemove, doc: "What a rerun of failed jobs repeats."},
+			{name: "execution_time_limit", kind: mapping, object: "limit", doc: "How long the whole pipeline may run."},
+			{name: "fail_fast", kind: mapping, object: "fail_fast", doc: "What to end early when a block fails."},
+			{name: "auto_cancel", kind: mapping, object: "auto_cancel", doc: "When a newer pipeline ends an older one."},
+			{name: "queue", kind: list | mapping, object: "queue", min: 1, doc: "Which pipelines wait for each other."},
+			{name: "global_job_config", kind: mapping, object: "global_job_config", doc: "What all jobs of all blocks share."},
+			{name: "after_pipeline", kind: mapping, object: "after_pipeline", doc: "Jobs that run when the pipeline is done."},
+			{name: "promotions", kind: list, object: "promotion", min: 1, doc: "Pipelines that may follow this one."},
+			{name: "partial_rerun", kind: text, enum: []string{"jobs", "block"}, doc: "What a rerun of failed jobs repeats."},
 		},
 	},
 	{
 		name: "agent", place: "an agent", doc: "The kind of agent that runs a job. An agent of a task replaces the pipeline's agent as a whole.",
 		keys: []key{
 			{name: "machine", kind: mapping, object: "machine", required: true, doc: "The agent type."},
-			{name: "containers", kind: list, object: "container", later: "remove it and start containers from commands", doc: "Containers that run the job."},
-			{name: "image_pull_secrets", kind: list, object: "pull_secret", later: laterSecrets, doc: "Credentials for the images."},
+			{name: "containers", kind: list, object: "container", doc: "Containers that run the job."},
+			{name: "image_pull_secrets", kind: list, object: "pull_secret", doc: "Credentials for the images."},
 		},
 	},
 	{
@@ -52,7 +43,7 @@ var table = []object{
 			{name: "entrypoint", kind: text, doc: "Replaces the image's entry point."},
 			{name: "user", kind: text, doc: "The user inside."},
 			{name: "env_vars", kind: list, object: "env_var", max: 10000, doc: "Variables inside."},
-			{name: "secrets", kind: list, object: "secret", later: laterSecrets, doc: "Secrets inside."},
+			{name: "secrets", kind: list, object: "secret", doc: "Secrets inside."},
 		},
 	},
 	{
@@ -67,12 +58,12 @@ var table = []object{
 			{name: "name", kind: text, min: 1, doc: "Unique in the pipeline; `Nameless block N` when absent."},
 			{name: "dependencies", kind: list, item: text, doc: "Names of the blocks that must pass first. Either every block has this key or none; without it the blocks run one after another."},
 			{name: "task", kind: mapping, object: "task", doc: "The jobs of the block."},
-			{name: "task_file", kind: text, later: "write the task in place, under task", doc: "A file that holds the task."},
-			{name: "skip", kind: mapping, object: "condition", later: laterCondition, doc: "When to leave the block out."},
-			{name: "run", kind: mapping, object: "condition", later: laterCondition, doc: "When to run the block."},
-			{name: "execution_time_limit", kind: mapping, object: "limit", later: laterLimit, doc: "How long the block may run."},
-			{name: "partial_rerun", kind: text, enum: []string{"jobs", "block"}, later: laterRemove, doc: "What a rerun of failed jobs repeats."},
-			{name: "filters", kind: list, object: "filter", later: laterCondition, doc: "The old form of `run` and `skip`."},
+			{name: "task_file", kind: text, doc: "A file that holds the task."},
+			{name: "skip", kind: mapping, object: "condition", doc: "When to leave the block out."},
+			{name: "run", kind: mapping, object: "condition", doc: "When to run the block."},
+			{name: "execution_time_limit", kind: mapping, object: "limit", doc: "How long the block may run."},
+			{name: "partial_rerun", kind: text, enum: []string{"jobs", "block"}, doc: "What a rerun of failed jobs repeats."},
+			{name: "filters", kind: list, object: "filter", doc: "The old form of `run` and `skip`."},
 		},
 	},
 	{
@@ -97,8 +88,8 @@ var table = []object{
 			{name: "prologue", kind: mapping, object: "commands", doc: "Commands before those of every job, in the same shell."},
 			{name: "epilogue", kind: mapping, object: "epilogue", doc: "Commands after those of every job."},
 			{name: "env_vars", kind: list, object: "env_var", max: 10000, doc: "Variables of every job."},
-			{name: "secrets", kind: list, object: "secret", later: laterSecrets, doc: "Secrets of every job."},
-			{name: "fail_fast", kind: mapping, object: "fail_fast", later: laterRemove, doc: "What to end early when a job fails."},
+			{name: "secrets", kind: list, object: "secret", doc: "Secrets of every job."},
+			{name: "fail_fast", kind: mapping, object: "fail_fast", doc: "What to end early when a job fails."},
 			{name: "boosters", kind: list, object: "booster", later: "write the jobs out, under jobs", doc: "Generated test jobs of an older product."},
 		},
 	},
@@ -157,10 +148,18 @@ var table = []object{
 			{name: "name", kind: text, min: 1, doc: "Unique in the block; `Nameless N` when absent."},
 			commandsKey(), commandsFileKey(),
 			{name: "env_vars", kind: list, object: "env_var", max: 10000, doc: "Variables of this job."},
-			{name: "priority", kind: list, object: "priority", later: laterRemove, doc: "Which jobs get an agent first."},
-			{name: "matrix", kind: list, object: "matrix", later: "write one job for each combination", doc: "Repeats the job for all combinations of values."},
-			{name: "parallelism", kind: integer | text, min: 1, max: 50, role: template, later: "write one job for each part", doc: "Repeats the job so that each one can take a part of the work."},
-			{name: "execution_time_limit", kind: mapping, object: "limit", later: laterLimit, doc: "How long the job may run."},
+			{name: "priority", kind: list, object: "priority", doc: "Which jobs get an agent first."},
+			{name: "matrix", kind: list, object: "matrix", doc: "Repeats the job for all combinations of values."},
+			{name: "parallelism", kind: integer | text, min: 1, max: 50, role: template, doc: "Repeats the job so that each one can take a part of the work."},
+			{name: "execution_time_limit", kind: mapping, object: "limit", doc: "How long the job may run; 24 hours when absent, and at most."},
+			{name: "retry", kind: mapping, object: "retry", doc: "Runs the job again when its end was not its own fault."},
+		},
+	},
+	{
+		name: "retry", place: "a retry", doc: "When to run a job again by itself.",
+		keys: []key{
+			{name: "on", kind: list, item: text, required: true, min: 1, doc: "The reasons: " + quoteAll(RetryReasons) + "."},
+			{name: "limit", kind: integer, min: 1, max: 10, doc: "How often at most; once when absent."},
 		},
 	},
 	{
@@ -277,5 +276,5 @@ func commandsKey() key {
 }
 
 func commandsFileKey() key {
-	return key{name: "commands_file", kind: text, later: laterInline, doc: "A file with one command per line."}
+	return key{name: "commands_file", kind: text, doc: "A file with one command per line, relative to the pipeline file, or from the root of the repository with a leading `/`."}
 }

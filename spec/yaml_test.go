@@ -55,7 +55,7 @@ func TestYAML(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			data := "name: " + tt.value + "\n" + testHead + testTail
-			res := Parse([]byte(data), Options{})
+			res := Compile([]byte(data), Options{}, testBuild("testdata"))
 			checkInvariants(t, []byte(data), res)
 			if all := res.Problems.Error(); !strings.Contains(all, tt.problem) || (tt.problem == "") != (all == "") {
 				t.Errorf("problems: want %q, got %q", tt.problem, all)
@@ -89,7 +89,7 @@ func TestYAMLDocument(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			res := Parse([]byte(tt.text), Options{File: "f.yml"})
+			res := Compile([]byte(tt.text), Options{File: "f.yml"}, testBuild("testdata"))
 			checkInvariants(t, []byte(tt.text), res)
 			if all := res.Problems.Error(); !strings.Contains(all, tt.problem) || (tt.problem == "") != (all == "") {
 				t.Errorf("problems: want %q, got %q", tt.problem, all)
@@ -126,7 +126,7 @@ blocks:
       epilogue: {commands: [bare]}
       jobs: [{commands: [a, b]}]
 `
-	res := Parse([]byte(file), Options{})
+	res := Compile([]byte(file), Options{}, testBuild("testdata"))
 	if len(res.Problems) > 0 {
 		t.Fatal(res.Problems.Error())
 	}
@@ -139,8 +139,8 @@ blocks:
 	named.EnvVars = append(env[:2:2], signalbox.EnvVar{Name: "A", Value: "job"})
 	named.Commands = []string{"checkout", "make"}
 	want := &signalbox.Plan{Blocks: []signalbox.PlanBlock{
-		{Name: "Build", Dependencies: []int{}, Jobs: []signalbox.PlanJob{{Name: "Nameless 1", Spec: named}, {Name: "Nameless 2", Spec: build}}},
-		{Name: "Nameless block 1", Dependencies: []int{0}, Jobs: []signalbox.PlanJob{{Name: "Nameless 1", Spec: signalbox.JobSpec{
+		{Name: "Build", Dependencies: []int{}, Jobs: []signalbox.PlanJob{{Name: "Nameless 1", Priority: 60, Spec: named}, {Name: "Nameless 2", Priority: 60, Spec: build}}},
+		{Name: "Nameless block 1", Dependencies: []int{0}, Jobs: []signalbox.PlanJob{{Name: "Nameless 1", Priority: 60, Spec: signalbox.JobSpec{
 			MachineType: "e1-standard-2", OSImage: "ubuntu2204", Commands: []string{"a", "b"}, EpilogueAlways: []string{"bare"},
 		}}}},
 	}}
@@ -155,7 +155,7 @@ blocks:
 func TestTooManyVariables(t *testing.T) {
 	vars := strings.Repeat("{name: A, value: x},", 151)
 	data := testHead + "blocks: [{task: {env_vars: [" + vars + "], jobs: [{env_vars: [" + vars + "], commands: [x]}]}}]\n"
-	res := Parse([]byte(data), Options{})
+	res := Compile([]byte(data), Options{}, testBuild("testdata"))
 	if len(res.Problems) != 1 || res.Problems[0].Code != "The number of environment variables is higher than 300" {
 		t.Error(res.Problems.Error())
 	}
@@ -174,7 +174,7 @@ func TestCounts(t *testing.T) {
 		{testHead + "blocks: [{task: {jobs: []}}]\n", "Expected a minimum of 1 items but got 0."},
 	}
 	for _, tt := range tests {
-		res := Parse([]byte(tt.text), Options{})
+		res := Compile([]byte(tt.text), Options{}, testBuild("testdata"))
 		code := ""
 		if len(res.Problems) > 0 {
 			code = res.Problems[0].Code

@@ -7,11 +7,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, debug_of, time_limit_ms, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
+const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, debug_of, time_limit_ms, original_id, copied, retries, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
 
 func scanJob(s scanner, j *signalbox.Job) error {
 	return s.Scan(&j.ID, &j.BlockID, &j.PipelineID, &j.WorkflowID, &j.ProjectID, &j.Index, &j.Name, &j.AgentType, &j.Priority,
-		doc{&j.Spec}, &j.DebugOf, span{&j.TimeLimit, time.Millisecond}, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
+		doc{&j.Spec}, &j.DebugOf, span{&j.TimeLimit, time.Millisecond}, &j.OriginalID, &j.Copied, &j.Retries, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
 		at{&j.QueuedAt}, at{&j.StartedAt}, at{&j.FinishedAt})
 }
 
@@ -20,20 +20,25 @@ func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
 	if j.ID == "" {
 		j.ID = signalbox.NewID()
 	}
-	j.CreatedAt, j.QueuedAt = t.Now, t.Now
+	if j.CreatedAt = t.Now; j.QueuedAt.IsZero() {
+		j.QueuedAt = t.Now
+	}
 	spec, err := toJSON(j.Spec)
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 22)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
-		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.DebugOf, j.TimeLimit.Milliseconds(), j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
+	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 25)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
+		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.DebugOf, j.TimeLimit.Milliseconds(), j.OriginalID, j.Copied, j.Retries, j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
 		j.AttemptN, ms(j.CreatedAt), ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt)); err != nil {
 		return err
 	}
-	t.Wake(KeyQueue)
 	if j.DebugOf != "" {
 		t.Wake(KeyJob(j.DebugOf))
 	}
+	if j.Copied {
+		return t.Record("job", j.ID, actor, "copied", j.OriginalID)
+	}
+	t.Wake(KeyQueue)
 	return t.Record("job", j.ID, actor, "queued", j.AgentType)
 }
 
@@ -127,8 +132,8 @@ func (t *Tx) CountJobs(agentType string) (queued, running int, err error) {
 // UpdateJob writes the fields that change while a job runs, if its state is still from.
 func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason, detail string) error {
 	n, err := t.exec(`UPDATE job SET state = $1, result = $2, reason = $3, failure_reason = $4, attempt_id = $5, attempt_n = $6,
-		queued_at = $7, started_at = $8, finished_at = $9 WHERE id = $10 AND state = $11`,
-		j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID, j.AttemptN, ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt), j.ID, from)
+		queued_at = $7, started_at = $8, finished_at = $9, retries = $10 WHERE id = $11 AND state = $12`,
+		j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID, j.AttemptN, ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt), j.Retries, j.ID, from)
 	if err != nil {
 		return err
 	}

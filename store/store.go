@@ -167,6 +167,9 @@ func KeyProject(id string) string    { return "project:" + id }
 // KeyQueue is woken whenever a job of any type becomes queued.
 const KeyQueue = "queue"
 
+// KeyInitializing is woken whenever a pipeline waits for its file to be read.
+const KeyInitializing = "initializing"
+
 // Watch returns a channel that receives after any of the keys was notified, at least once for any number of
 // notifications since the last receive. Call stop when done. Watch first, look second: nothing is missed then.
 func (s *Store) Watch(keys ...string) (c <-chan struct{}, stop func()) { return s.wake.watch(keys) }

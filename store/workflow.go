@@ -4,11 +4,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const workflowColumns = `id, project_id, number, ref, ref_type, branch_name, label, commit_sha, commit_range, commit_message, commit_author, triggered_by, requester, request_token, created_at`
+const workflowColumns = `id, project_id, number, ref, ref_type, branch_name, label, commit_sha, commit_range, commit_message, commit_author, triggered_by, requester, request_token, rerun_of, created_at`
 
 func scanWorkflow(s scanner, w *signalbox.Workflow) error {
 	return s.Scan(&w.ID, &w.ProjectID, &w.Number, &w.Ref, &w.RefType, &w.BranchName, &w.Label, &w.CommitSHA, &w.CommitRange,
-		&w.CommitMessage, &w.CommitAuthor, &w.TriggeredBy, &w.Requester, &w.RequestToken, at{&w.CreatedAt})
+		&w.CommitMessage, &w.CommitAuthor, &w.TriggeredBy, &w.Requester, &w.RequestToken, &w.RerunOf, at{&w.CreatedAt})
 }
 
 // CreateWorkflow stores a workflow with the next number of its branch. When its request token was used before, it
@@ -34,9 +34,9 @@ func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Wor
 		w.ProjectID, w.BranchName).Scan(&w.Number); err != nil {
 		return nil, false, err
 	}
-	if _, err := t.exec(`INSERT INTO workflow (`+workflowColumns+`) VALUES (`+list(1, 15)+`)`,
+	if _, err := t.exec(`INSERT INTO workflow (`+workflowColumns+`) VALUES (`+list(1, 16)+`)`,
 		w.ID, w.ProjectID, w.Number, w.Ref, w.RefType, w.BranchName, w.Label, w.CommitSHA, w.CommitRange, w.CommitMessage,
-		w.CommitAuthor, w.TriggeredBy, w.Requester, w.RequestToken, ms(w.CreatedAt)); err != nil {
+		w.CommitAuthor, w.TriggeredBy, w.Requester, w.RequestToken, w.RerunOf, ms(w.CreatedAt)); err != nil {
 		return nil, false, err
 	}
 	t.Wake(KeyWorkflow(w.ID), KeyProject(w.ProjectID))

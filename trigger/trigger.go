@@ -86,7 +86,8 @@ type Request struct {
 // prepared is a request with everything that had to be read from the repository.
 type prepared struct {
 	workflow signalbox.Workflow
-	source   engine.Source
+	file     string
+	compiled engine.Compiled
 	actor    string
 }
 
@@ -162,13 +163,11 @@ func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error
 	if file == "" {
 		file = r.Project.PipelineFile
 	}
-	src := engine.Source{File: file}
-	if src.YAML, src.Err = repo.FileAt(ctx, w.CommitSHA, file); src.Err != nil {
-		if code := signalbox.ErrorCode(src.Err); code != signalbox.CodeNotFound && code != signalbox.CodeInvalid {
-			return nil, src.Err // git itself failed: nothing is known about the file
-		}
+	compiled, err := Compile(ctx, repo, r.Project, &w, &signalbox.Pipeline{File: file}, engine.Source{})
+	if err != nil {
+		return nil, err
 	}
-	return &prepared{workflow: w, source: src, actor: r.Actor}, nil
+	return &prepared{workflow: w, file: file, compiled: compiled, actor: r.Actor}, nil
 }
 
 // create makes workflow and pipeline, or returns those that an earlier request with the same token made.
@@ -185,7 +184,13 @@ func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signa
 		}
 		return wf, all[0], nil
 	}
-	ppl, err := t.o.Engine.Create(tx, wf, p.source, p.actor)
+	ppl, err := t.o.Engine.Announce(tx, wf, p.file, p.actor)
+	if err == nil {
+		err = t.o.Engine.Initialize(tx, ppl.ID, p.compiled, p.actor)
+	}
+	if err == nil {
+		ppl, err = tx.Pipeline(ppl.ID)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("create the pipeline: %w", err)
 	}

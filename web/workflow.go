@@ -172,11 +172,12 @@ func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 
 func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	ahead := 0
-	var err error
 	if p.State == signalbox.PipelineQueuing {
-		if ahead, err = tx.QueueAhead(p); err != nil {
+		q, err := tx.Queued(p)
+		if err != nil {
 			return pipelineView{}, err
 		}
+		ahead = max(q.Ahead, q.Running)
 	}
 	blocks, err := tx.Blocks(p.ID)
 	if err != nil {

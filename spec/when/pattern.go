@@ -78,3 +78,22 @@ func reason(s *syntax.Error) string {
 	}
 	return short(s.Expr) + " is not supported: " + s.Code.String()
 }
+
+// Matches tells whether a text that is not empty matches a pattern anywhere; a pattern that is not valid matches nothing.
+func Matches(pattern, text string) bool {
+	m, _ := compilePattern(pattern)
+	if m == nil || text == "" {
+		return false
+	}
+	ok, err := m(text)
+	return err == nil && ok
+}
+
+// InvalidPattern says why a text is no pattern, "" when it is one.
+func InvalidPattern(p string) string {
+	m, why := compilePattern(p)
+	if m != nil {
+		return ""
+	}
+	return why
+}

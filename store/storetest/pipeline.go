@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -73,28 +74,91 @@ func testQueue(s *suite) {
 	for range 3 {
 		queue = append(queue, s.pipeline(w.workflow, "one at a time"))
 	}
-	ahead := func(p *signalbox.Pipeline) int {
-		return get(s, func(t *store.Tx) (int, error) { return t.QueueAhead(p) })
+	look := func(p *signalbox.Pipeline) store.Queued {
+		return get(s, func(t *store.Tx) (store.Queued, error) { return t.Queued(p) })
 	}
-	next := func(key string) string {
-		return get(s, func(t *store.Tx) (string, error) { return t.NextInQueue(key) })
+	open := func(except string) []string {
+		return get(s, func(t *store.Tx) ([]string, error) { return t.OpenInQueue("one at a time", except) })
+	}
+	move := func(p *signalbox.Pipeline, state signalbox.PipelineState) {
+		s.write(func(t *store.Tx) error {
+			now, err := t.LockPipeline(p.ID)
+			if err != nil {
+				return err
+			}
+			now.State = state
+			return t.UpdatePipeline(now, "engine", string(state), "")
+		})
+	}
+	for _, p := range queue {
+		move(p, signalbox.PipelinePending)
 	}
 	for i, p := range queue {
-		if n := ahead(p); n != i {
-			s.Errorf("%d are ahead of number %d", n, i)
-		}
+		s.equal("what is ahead", look(p), store.Queued{Ahead: i})
 	}
-	s.equal("next", next("one at a time"), queue[0].ID)
-	s.equal("next of an empty queue", next("nobody"), "")
+	s.equal("open", open(""), []string{queue[0].ID, queue[1].ID, queue[2].ID})
+	s.equal("open but one", open(queue[1].ID), []string{queue[0].ID, queue[2].ID})
+	move(queue[1], signalbox.PipelineRunning)
+	s.equal("seen by an older one", look(queue[0]), store.Queued{Running: 1})
+	s.equal("seen by a younger one", look(queue[2]), store.Queued{Ahead: 2, Running: 1})
+	move(queue[0], signalbox.PipelineDone)
+	s.equal("after the first is done", look(queue[2]), store.Queued{Ahead: 1, Running: 1})
+	s.equal("open then", open(""), []string{queue[1].ID, queue[2].ID})
+
+	// What is not read yet is in no queue; then it may ask for the end of older ones, while it lasts.
+	unread := *queue[0]
+	unread.ID, unread.State, unread.AutoCancel = "", signalbox.PipelineInitializing, ""
+	s.write(func(t *store.Tx) error { return t.CreatePipeline(&unread, "hook") })
+	s.equal("an unread one counts for nobody", open(""), []string{queue[1].ID, queue[2].ID})
+	if all := get(s, func(t *store.Tx) ([]string, error) { return t.InitializingPipelines(99) }); !slices.Contains(all, unread.ID) {
+		s.Errorf("the unread one is not among %v", all)
+	}
 	s.write(func(t *store.Tx) error {
-		p := *queue[0]
-		p.State = signalbox.PipelineDone
-		return t.UpdatePipeline(&p, "engine", "done", "")
+		unread.YAML, unread.AutoCancel, unread.Plan = "version: v1.0", signalbox.StrategyStop, &signalbox.Plan{Name: "Read"}
+		unread.Queue = signalbox.Queue{Name: "mine", Parallel: true}
+		if err := t.InitializePipeline(&unread); err != nil {
+			return err
+		}
+		unread.State = signalbox.PipelinePending
+		return t.UpdatePipeline(&unread, "engine", "pending", "")
 	})
-	s.equal("next after the first is done", next("one at a time"), queue[1].ID)
-	if n := ahead(queue[2]); n != 1 {
-		s.Errorf("%d are ahead of the last, want 1", n)
+	s.equal("as read", get(s, func(t *store.Tx) (*signalbox.Pipeline, error) { return t.Pipeline(unread.ID) }), &unread)
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.InitializePipeline(&unread) })
+	s.equal("it wants the older ones stopped", look(queue[1]), store.Queued{Cancel: signalbox.StrategyStop, By: unread.ID})
+	s.equal("and not itself", look(&unread), store.Queued{Ahead: 2, Running: 1})
+	move(&unread, signalbox.PipelineDone)
+	s.equal("that ends with it", look(queue[1]), store.Queued{})
+}
+
+// testOverdue covers the deadlines of pipelines and blocks.
+func testOverdue(s *suite) {
+	w := s.world()
+	overdue := func(at time.Time) []string {
+		return get(s, func(t *store.Tx) ([]string, error) { return t.OverduePipelines(at, 9) })
 	}
+	soon := time.Now().Add(time.Hour).Truncate(time.Millisecond).UTC()
+	b := &signalbox.Block{PipelineID: w.pipeline.ID, Index: 7, Name: "B", State: signalbox.BlockWaiting}
+	s.write(func(t *store.Tx) error { return t.CreateBlock(b) })
+	s.write(func(t *store.Tx) error {
+		b.State, b.Deadline = signalbox.BlockRunning, soon
+		return t.UpdateBlock(b, signalbox.BlockWaiting, "engine", "running", "")
+	})
+	s.equal("before", overdue(soon.Add(-time.Second)), []string{})
+	s.equal("a block", overdue(soon), []string{w.pipeline.ID})
+	s.write(func(t *store.Tx) error {
+		b.State = signalbox.BlockDone
+		return t.UpdateBlock(b, signalbox.BlockRunning, "engine", "passed", "")
+	})
+	s.equal("the block is done", overdue(soon), []string{})
+	s.write(func(t *store.Tx) error {
+		p, err := t.LockPipeline(w.pipeline.ID)
+		if err != nil {
+			return err
+		}
+		p.State, p.Deadline = signalbox.PipelineRunning, soon
+		return t.UpdatePipeline(p, "engine", "running", "")
+	})
+	s.equal("a pipeline", overdue(soon), []string{w.pipeline.ID})
 }
 
 func testBlock(s *suite) {

@@ -22,6 +22,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"WorkflowNumbersUnderLoad", testWorkflowNumbersUnderLoad},
 		{"Pipeline", testPipeline},
 		{"Queue", testQueue},
+		{"Overdue", testOverdue},
 		{"Block", testBlock},
 		{"Job", testJob},
 		{"JobLists", testJobLists},
