@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -158,15 +159,15 @@ func (c *compiler) jobs(task, global *value, priority int) ([]signalbox.PlanJob,
 	names := jobNames(task.list("jobs"))
 	for k, job := range task.list("jobs") {
 		one := signalbox.PlanJob{Name: names[k], TimeLimit: minutes(job), Priority: priority}
-		for _, rule := range append(append([]*value{}, job.list("priority")...), rules...) {
+		for _, rule := range slices.Concat(job.list("priority"), rules) {
 			if c.holds(rule) {
 				one.Priority = rule.get("value").int()
 				break
 			}
 		}
 		one.Spec = shared
-		one.Spec.EnvVars = append(append([]signalbox.EnvVar{}, shared.EnvVars...), envVars(job)...)
-		one.Spec.Commands = append(append([]string{}, shared.Commands...), c.commands(job)...)
+		one.Spec.EnvVars = slices.Concat(shared.EnvVars, envVars(job))
+		one.Spec.Commands = slices.Concat(shared.Commands, c.commands(job))
 		one.Spec.Retry = retry(job.get("retry"))
 		for _, j := range multiply(job, one) {
 			if c.size += weight(j.Spec); c.size > maxPlanBytes {
@@ -192,7 +193,7 @@ func (c *compiler) shared(task, global *value) signalbox.JobSpec {
 	}
 	own, whole := task.get("epilogue"), global.get("epilogue")
 	epilogue := func(key string) []string {
-		return append(c.commands(own.get(key)), c.commands(whole.get(key))...)
+		return slices.Concat(c.commands(own.get(key)), c.commands(whole.get(key)))
 	}
 	s := signalbox.JobSpec{
 		MachineType: agent.get("machine").string("type"),
@@ -201,7 +202,7 @@ func (c *compiler) shared(task, global *value) signalbox.JobSpec {
 		EnvVars:     append(envVars(global), envVars(task)...),
 		Commands:    append(c.commands(global.get("prologue")), c.commands(task.get("prologue"))...),
 		// Bare commands mean always.
-		EpilogueAlways: append(append(c.commands(own), c.commands(own.get("always"))...), append(c.commands(whole), c.commands(whole.get("always"))...)...),
+		EpilogueAlways: slices.Concat(c.commands(own), c.commands(own.get("always")), c.commands(whole), c.commands(whole.get("always"))),
 		EpilogueOnPass: epilogue("on_pass"),
 		EpilogueOnFail: epilogue("on_fail"),
 		Containers:     containers(agent),
@@ -247,7 +248,7 @@ func multiply(job *value, one signalbox.PlanJob) []signalbox.PlanJob {
 	with := func(name string, vars ...signalbox.EnvVar) signalbox.PlanJob {
 		j := one
 		j.Name = name
-		j.Spec.EnvVars = append(append([]signalbox.EnvVar{}, one.Spec.EnvVars...), vars...)
+		j.Spec.EnvVars = slices.Concat(one.Spec.EnvVars, vars)
 		return j
 	}
 	if p := job.get("parallelism"); p != nil {

@@ -34,7 +34,7 @@ func (c *checker) readFile(v *value) (name string, data []byte, ok bool) {
 
 // commands returns the commands under v: those of the list, or the lines of the file.
 func (c *checker) commands(v *value) []string {
-	out := []string{}
+	var out []string
 	for _, it := range v.list("commands") {
 		out = append(out, it.text)
 	}
