@@ -20,16 +20,35 @@ func (a *API) pipeline(p *signalbox.Pipeline, wf *signalbox.Workflow) map[string
 		"commit_sha": wf.CommitSHA, "commit_message": wf.CommitMessage, "yaml_file_name": path.Base(p.File), "working_directory": path.Dir(p.File),
 		"created_at": stamp(p.CreatedAt), "pending_at": stamp(p.PendingAt), "queuing_at": stamp(p.QueuingAt), "running_at": stamp(p.RunningAt),
 		"stopping_at": stamp(p.StoppingAt), "done_at": stamp(p.DoneAt), "terminate_request": p.Terminate, "terminated_by": p.TerminatedBy,
-		"switch_id": "", "snapshot_id": "", "promotion_of": "", "partial_rerun_of": "", "partially_rerun_by": "", "compile_task_id": "",
-		"after_task_id": "", "with_after_task": false, "repository_id": p.ProjectID, "env_vars": []any{},
-		"queue": map[string]any{
-			"queue_id": "", "name": strings.TrimPrefix(p.QueueKey, p.ProjectID+"/"), "scope": "project", "project_id": p.ProjectID,
-			"organization_id": a.OrganizationID, "type": "implicit",
-		},
+		"switch_id": "", "snapshot_id": "", "promotion_of": p.Origin.PromotedFrom, "partial_rerun_of": p.Origin.RerunOf,
+		"partially_rerun_by": p.Origin.RerunBy, "compile_task_id": "", "after_task_id": "", "with_after_task": p.Plan != nil && len(p.Plan.After) > 0,
+		"repository_id": p.ProjectID, "env_vars": envVars(p.Origin.Parameters), "queue": a.queue(p),
 		"version": p.Version,
 	}
 	ended(b, string(p.State), p.Result, p.Reason)
 	return b
+}
+
+func (a *API) queue(p *signalbox.Pipeline) map[string]any {
+	q := map[string]any{
+		"queue_id": "", "name": strings.TrimPrefix(p.QueueKey, p.ProjectID+"/"), "scope": "project", "project_id": p.ProjectID,
+		"organization_id": a.OrganizationID, "type": "implicit",
+	}
+	if p.Queue.Name != "" {
+		q["name"], q["type"] = p.Queue.Name, "user_generated"
+	}
+	if p.Queue.Organization {
+		q["scope"], q["project_id"] = "organization", ""
+	}
+	return q
+}
+
+func envVars(vars []signalbox.EnvVar) []map[string]string {
+	out := []map[string]string{}
+	for _, v := range vars {
+		out = append(out, map[string]string{"name": v.Name, "value": v.Value})
+	}
+	return out
 }
 
 // ended adds result and reason, which are absent until a thing is done. A passed one has always had the reason "test".
@@ -164,7 +183,17 @@ func (a *API) describe(r *http.Request, id string) (body map[string]any, tag str
 				return err
 			}
 		}
-		body = map[string]any{"pipeline": a.pipeline(p, wf), "blocks": blocks, "version": tag}
+		described := a.pipeline(p, wf)
+		if p.Plan != nil && len(p.Plan.After) > 0 {
+			after, err := tx.BlockBeside(id, signalbox.BlockAfter)
+			if err != nil {
+				return err
+			}
+			if after != nil {
+				described["after_task_id"] = after.ID
+			}
+		}
+		body = map[string]any{"pipeline": described, "blocks": blocks, "version": tag}
 		return nil
 	})
 	return body, tag, err

@@ -38,6 +38,8 @@ type Result struct {
 	Plan     *signalbox.Plan // of Compile; nil when Problems.HasErrors
 	Name     string          // what to call the pipeline: "Pipeline" when the file gives it no name
 	Problems Problems        // warnings too, sorted by position
+	Blocks   int             // as written
+	Jobs     int             // as written in the blocks, before matrices and parallelism
 }
 
 // Parse checks a pipeline file by itself. Whatever data is, it returns everything that is wrong with it.
@@ -58,6 +60,10 @@ func read(data []byte, o Options, b *Build) *Result {
 	if root := c.parse(data); root != nil {
 		if name := root.string("name"); name != "" {
 			res.Name = name
+		}
+		res.Blocks = len(root.list("blocks"))
+		for _, block := range root.list("blocks") {
+			res.Jobs += len(block.get("task").list("jobs"))
 		}
 		if b != nil {
 			res.Plan = c.compile(root)

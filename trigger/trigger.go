@@ -81,6 +81,7 @@ type Request struct {
 	Requester    string // user name, "" for none
 	Actor        string // who it is written down as
 	RequestToken string // the same token gives the same workflow; "" makes one
+	RerunOf      string // the workflow that this one repeats
 }
 
 // prepared is a request with everything that had to be read from the repository.
@@ -132,7 +133,7 @@ func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error
 	}
 	w := signalbox.Workflow{
 		ProjectID: r.Project.ID, Ref: ref, TriggeredBy: r.TriggeredBy, Requester: r.Requester, RequestToken: r.RequestToken,
-		CommitRange: r.Range,
+		CommitRange: r.Range, RerunOf: r.RerunOf,
 	}
 	switch {
 	case strings.HasPrefix(ref, "refs/heads/"):
@@ -168,6 +169,33 @@ func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error
 		return nil, err
 	}
 	return &prepared{workflow: w, file: file, compiled: compiled, actor: r.Actor}, nil
+}
+
+// Rerun starts a workflow that repeats another one: the same commit, file and parameters, for somebody else.
+func (t *Trigger) Rerun(ctx context.Context, workflowID, token, requester, actor string) (*signalbox.Workflow, *signalbox.Pipeline, error) {
+	var of *signalbox.Workflow
+	r := Request{Requester: requester, Actor: actor, RequestToken: "rerun:" + token}
+	if err := t.o.Store.Read(ctx, func(tx *store.Tx) (err error) {
+		if of, err = tx.Workflow(workflowID); err != nil {
+			return err
+		}
+		if r.Project, err = tx.Project(of.ProjectID); err != nil {
+			return err
+		}
+		all, err := tx.PipelinesOf(workflowID)
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		r.PipelineFile = all[0].File
+		return nil
+	}); err != nil {
+		return nil, nil, err
+	}
+	if !r.Project.DeletedAt.IsZero() {
+		return nil, nil, signalbox.Errorf(signalbox.CodeInvalid, "Project with id %s was deleted.", r.Project.ID)
+	}
+	r.Ref, r.SHA, r.Range, r.TriggeredBy, r.RerunOf = of.Ref, of.CommitSHA, of.CommitRange, of.TriggeredBy, of.ID
+	return t.Start(ctx, r)
 }
 
 // create makes workflow and pipeline, or returns those that an earlier request with the same token made.

@@ -49,11 +49,7 @@ func (c *PipelineValidateCmd) Run(g *Globals) error {
 			fmt.Fprintln(&text, printable(p.String()))
 		}
 		if !bad {
-			jobs := 0
-			for _, b := range r.Plan.Blocks {
-				jobs += len(b.Jobs)
-			}
-			fmt.Fprintf(&text, "%s: %q can run: %d blocks, %d jobs\n", f, printable(r.Name), len(r.Plan.Blocks), jobs)
+			fmt.Fprintf(&text, "%s: %q can run: %d blocks, %d jobs\n", f, printable(r.Name), r.Blocks, r.Jobs)
 		}
 	}
 	if err := g.print(reports, text.String()); err != nil {
