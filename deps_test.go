@@ -165,6 +165,11 @@ var owners = []struct {
 		true, "what a path pattern means is decided in one place",
 	},
 	{
+		[]string{"github.com/Masterminds/sprig"},
+		[]string{"spec/template"},
+		true, "of its functions some read the environment, files or the network; one place chooses those that do not",
+	},
+	{
 		[]string{"go.yaml.in/yaml"},
 		[]string{"spec", "cmd"},
 		true, "pipeline files are read in one place, with one set of limits",

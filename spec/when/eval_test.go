@@ -174,6 +174,15 @@ func TestAMatchEnds(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "too many steps") {
 		t.Errorf("a pattern of exponential time: %v", err)
 	}
+	// The engine of linear time can be given too much to do as well.
+	if _, err := evaluate(t, `'`+strings.Repeat("a", 500_000)+`' =~ '(a{30}){30}b'`, Inputs{}); err == nil || !strings.Contains(err.Error(), "too many steps") {
+		t.Errorf("a large pattern on a large text: %v", err)
+	}
+	for _, p := range []string{strings.Repeat("a{1000}", 100), strings.Repeat("a", 10_000)} {
+		if _, err := evaluate(t, "'x' =~ '"+p+"'", Inputs{}); err == nil || !strings.Contains(err.Error(), "too l") {
+			t.Errorf("a large pattern: %v", err)
+		}
+	}
 	if d := time.Since(start); d > 10*time.Second {
 		t.Errorf("it took %s", d)
 	}

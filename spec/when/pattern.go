@@ -13,8 +13,11 @@ import (
 const (
 	// maxMatchTime ends a match of the second engine, which may take exponential time.
 	maxMatchTime = 250 * time.Millisecond
-	// maxPattern bounds, in bytes, what the second engine is asked to compile.
-	maxPattern = 8 << 10
+	maxPattern   = 8 << 10 // bytes of a pattern
+	// maxWork bounds the steps of the first engine: the size of a pattern, with its repetitions written out, times that
+	// of the text. Compiled patterns have that size too.
+	maxWork   = 1 << 26
+	maxWeight = 20_000
 )
 
 // matcher searches a text for a pattern.
@@ -23,13 +26,29 @@ type matcher func(subject string) (bool, error)
 // compilePattern compiles p with the engine of linear time, and with a backtracking one what only that knows:
 // look-around, back-references, possessive and atomic groups. It says why when neither can.
 func compilePattern(p string) (m matcher, why string) {
-	re, err := regexp.Compile(p)
+	if len(p) > maxPattern {
+		return nil, "it is too long"
+	}
+	tree, err := syntax.Parse(p, syntax.Perl)
 	if err == nil {
-		return func(subject string) (bool, error) { return re.MatchString(subject), nil }, ""
+		w := weight(tree)
+		if w > maxWeight {
+			return nil, "its repetitions multiply to something too large"
+		}
+		re, err := regexp.Compile(p)
+		if err != nil {
+			return nil, err.Error()
+		}
+		return func(subject string) (bool, error) {
+			if w*float64(len(subject)) > maxWork {
+				return false, errTooManySteps
+			}
+			return re.MatchString(subject), nil
+		}, ""
 	}
 	var s *syntax.Error
 	errors.As(err, &s)
-	if s.Code == syntax.ErrNestingDepth || s.Code == syntax.ErrInvalidUTF8 || len(p) > maxPattern {
+	if s.Code == syntax.ErrNestingDepth || s.Code == syntax.ErrInvalidUTF8 {
 		return nil, reason(s)
 	}
 	// Of the two dialects of this engine the one whose classes are those of the first: \d is 0 to 9 in both.
@@ -41,10 +60,24 @@ func compilePattern(p string) (m matcher, why string) {
 	return func(subject string) (bool, error) {
 		ok, err := second.MatchString(subject)
 		if err != nil {
-			return false, errors.New("matching it takes too many steps; write it without nested repetition")
+			return false, errTooManySteps
 		}
 		return ok, nil
 	}, ""
+}
+
+var errTooManySteps = errors.New("matching it takes too many steps; write it without nested repetition")
+
+// weight estimates how large a pattern is once its repetitions are written out.
+func weight(re *syntax.Regexp) float64 {
+	w := 1 + float64(len(re.Rune))/8
+	for _, sub := range re.Sub {
+		w += weight(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		w *= float64(max(re.Min, re.Max, 1))
+	}
+	return w
 }
 
 // reason puts into words why the first engine refused a pattern that the second refused too.
