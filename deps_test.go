@@ -170,6 +170,11 @@ var owners = []struct {
 		true, "of its functions some read the environment, files or the network; one place chooses those that do not",
 	},
 	{
+		[]string{"github.com/santhosh-tekuri/jsonschema"},
+		[]string{"spec"},
+		true, "only the test of the JSON Schema needs a program that reads one",
+	},
+	{
 		[]string{"go.yaml.in/yaml"},
 		[]string{"spec", "cmd"},
 		true, "pipeline files are read in one place, with one set of limits",

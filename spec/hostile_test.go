@@ -186,3 +186,25 @@ func BenchmarkParse(b *testing.B) {
 		Compile(data, Options{}, testBuild("testdata"))
 	}
 }
+
+// Limits below zero are told by themselves, and are not compared with others.
+func TestNegativeLimits(t *testing.T) {
+	for _, limits := range [][2]string{{"-1", "1"}, {"-1", "-2"}, {"1", "-1"}} {
+		text := "version: v1.0\nagent: {machine: {type: a}}\nexecution_time_limit: {hours: " + limits[0] + "}\nblocks:\n" +
+			"  - {execution_time_limit: {minutes: " + limits[1] + "}, task: {jobs: [{commands: [a], execution_time_limit: {hours: -3}}]}}\n"
+		res := Parse([]byte(text), Options{})
+		if !strings.Contains(res.Problems.Error(), "must be at least 1") {
+			t.Errorf("%v: %v", limits, res.Problems)
+		}
+	}
+}
+
+func TestAnEmptyTextIsNoTemplate(t *testing.T) {
+	text := "version: v1.0\nagent: {machine: {type: a}}\nblocks:\n  - task: {jobs: [{commands: [a], parallelism: ''}, {commands: [a], matrix: [{env_var: A, values: ''}]}]}\n"
+	res := Parse([]byte(text), Options{})
+	for _, want := range []string{`"parallelism" must be a whole number`, `"values" must be a list of texts`} {
+		if !strings.Contains(res.Problems.Error(), want) {
+			t.Errorf("%s is not said: %v", want, res.Problems)
+		}
+	}
+}

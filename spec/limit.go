@@ -7,14 +7,14 @@ const (
 	defaultPipeline = 60      // minutes a pipeline may run when the file does not say
 )
 
-// minutes returns a time limit, 0 when there is none.
+// minutes returns a time limit, 0 when there is none that makes sense.
 func minutes(v *value) int {
 	limit := v.get("execution_time_limit")
 	if m := limit.get("minutes"); m != nil && m.kind == integer {
-		return m.int()
+		return max(0, m.int())
 	}
 	if h := limit.get("hours"); h != nil && h.kind == integer {
-		return min(h.int(), 1<<24) * 60
+		return max(0, min(h.int(), 1<<24)) * 60
 	}
 	return 0
 }

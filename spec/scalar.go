@@ -48,6 +48,9 @@ func atLeast(k *key) string {
 // templates are filled in from parameters before a pipeline starts.
 var templates = regexp.MustCompile(`[$%]\{\{[^(})]+\}\}`)
 
+// isTemplate tells whether s is one template and nothing else.
+func isTemplate(s string) bool { return s != "" && templates.FindString(s) == s }
+
 func (c *checker) textual(v *value, k *key) {
 	if strings.ContainsRune(v.text, 0) {
 		c.wrong(v, "", "the text contains the character U+0000, which no command or variable can hold; remove it")

@@ -11,6 +11,16 @@ import (
 // PipelineCmd is `signalbox pipeline`.
 type PipelineCmd struct {
 	Validate PipelineValidateCmd `cmd:"" help:"Check pipeline files; no server is needed."`
+	Schema   PipelineSchemaCmd   `cmd:"" help:"Print the JSON Schema of pipeline files, for editors."`
+}
+
+// PipelineSchemaCmd is `signalbox pipeline schema`.
+type PipelineSchemaCmd struct{}
+
+// Run prints the schema whatever --output says: it is JSON either way.
+func (PipelineSchemaCmd) Run(g *Globals) error {
+	_, err := g.out.Write(spec.JSONSchema())
+	return err
 }
 
 // PipelineValidateCmd is `signalbox pipeline validate`.
