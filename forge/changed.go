@@ -64,8 +64,7 @@ func (r *Repo) beforeFirst(ctx context.Context, ref string) bool {
 	if _, err := r.Resolve(ctx, m[1]); err != nil {
 		return false
 	}
-	out, err := r.git(ctx, "rev-parse", "--is-shallow-repository")
-	return err == nil && strings.TrimSpace(string(out)) == "false"
+	return !r.shallow(ctx)
 }
 
 func (r *Repo) mergeBase(ctx context.Context, a, b string) (string, error) {
@@ -85,8 +84,7 @@ func (r *Repo) ResolveBranch(ctx context.Context, name string) (string, error) {
 	}
 	absent := signalbox.Errorf(signalbox.CodeNotFound, "the repository has no branch %.100q", name)
 	name = strings.TrimPrefix(name, "refs/heads/")
-	// No branch can be called so, but git would take it for a way to a commit.
-	if strings.ContainsAny(name, "~^:?*[\\ \t") || strings.Contains(name, "..") || strings.Contains(name, "@{") {
+	if !isBranchName(name) {
 		return "", absent
 	}
 	sha, err := r.Resolve(ctx, "refs/heads/"+name)
@@ -94,4 +92,9 @@ func (r *Repo) ResolveBranch(ctx context.Context, name string) (string, error) {
 		return "", absent
 	}
 	return sha, err
+}
+
+// isBranchName refuses what no branch can be called, but what git would take for a way to a commit.
+func isBranchName(name string) bool {
+	return !strings.ContainsAny(name, "~^:?*[\\ \t") && !strings.Contains(name, "..") && !strings.Contains(name, "@{")
 }

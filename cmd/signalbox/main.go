@@ -98,6 +98,9 @@ func (e *exitCodeError) Unwrap() error { return e.err }
 func run(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(args) > 0 && (args[0] == "spc" || args[0] == "when") {
+		return runTool(ctx, args, out, errOut)
+	}
 	cli := &CLI{Globals: Globals{out: out, err: errOut}}
 	if err := adoptAgentEnvironment(args); err != nil {
 		fmt.Fprintln(errOut, "signalbox:", err)

@@ -48,6 +48,16 @@ type branch struct {
 // Warnings returns what was doubtful about the answers so far.
 func (e *Evaluator) Warnings() []Warning { return e.warnings }
 
+// Files lists what changed in the range that o leads to, which is not ok for a tag. CodeNotFound says that the range
+// cannot be resolved.
+func (e *Evaluator) Files(ctx context.Context, o Options) (files []string, r Range, ok bool, err error) {
+	if r, _, ok = RangeFor(o, e.Build); !ok {
+		return nil, r, false, nil
+	}
+	files, err = e.changed(ctx, r, o)
+	return files, r, true, err
+}
+
 // Function returns what when.Inputs needs to ask for change_in, for a condition within or outside a promotion. Its
 // errors are *when.EvaluationError, or those of the Lister where the repository could not be read at all.
 func (e *Evaluator) Function(ctx context.Context, promotion bool) func(*when.Call) (bool, string, error) {

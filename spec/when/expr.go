@@ -64,3 +64,12 @@ func (e *List) Pos() int    { return e.Offset }
 func (e *Map) Pos() int     { return e.Offset }
 func (e *Call) Pos() int    { return e.Offset }
 func (e *Group) Pos() int   { return e.Offset }
+
+// Values returns the parameters of a call as plain values: string, bool, int64, float64, []any and map[string]any.
+func (e *Call) Values() []any {
+	out := make([]any, len(e.Params))
+	for i, p := range e.Params {
+		out[i] = constant(p)
+	}
+	return out
+}
