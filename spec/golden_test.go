@@ -58,7 +58,7 @@ func TestGolden(t *testing.T) {
 // /lib changed.
 func testBuild(dir string) Build {
 	return Build{
-		Branch: "main", DefaultBranch: "main", Parameters: map[string]string{"ENV": "staging", "N": "3", "REGIONS": "eu,us", "SECRET": "deploy"},
+		Branch: "main", DefaultBranch: "main", Parameters: map[string]string{"ENVIRONMENT": "staging", "REGIONS": "eu,us", "SHARDS": "2"},
 		File: func(path string) ([]byte, error) {
 			data, err := os.ReadFile(filepath.Join(dir, strings.TrimPrefix(path, ".semaphore/")))
 			if err != nil {

@@ -98,7 +98,7 @@ func (c *checker) task(task *value, block string) {
 			c.wrong(j, "The number of environment variables is higher than 300",
 				"this job has %d environment variables with those of its task; %d are allowed", n, maxVariables)
 		}
-		if p := j.get("parallelism"); p != nil && p.kind == text && (c.build != nil || !isTemplate(p.text)) {
+		if p := j.get("parallelism"); p != nil && p.kind == text && !c.failedTemplate(p) && (c.build != nil || !isTemplate(p.text)) {
 			c.wrong(p, fmt.Sprintf("Parallelism value for job '%s' in block '%s' is not an integer.", name, block),
 				`"parallelism" must be a whole number from 1 to 50, but this is the text %s; remove the quotes if it is a number`, quote(p.text))
 		}
@@ -109,6 +109,9 @@ func (c *checker) task(task *value, block string) {
 			"the matrices of this block make more than %d jobs together; move some jobs into another block", maxMatrix)
 	}
 }
+
+// failedTemplate tells whether the value could not be filled in, which is said already.
+func (c *checker) failedTemplate(v *value) bool { return c.expanded[v.node] && isTemplate(v.text) }
 
 const (
 	maxVariables = 300 // of a job
@@ -136,7 +139,7 @@ func (c *checker) matrix(m *value, block, job string) int {
 		if values == nil {
 			continue
 		}
-		if values.kind == text && (c.build != nil || !isTemplate(values.text)) {
+		if values.kind == text && !c.failedTemplate(values) && (c.build != nil || !isTemplate(values.text)) {
 			c.wrong(values, fmt.Sprintf("Matrix values for env_var '%s' (block '%s', job '%s' must be a non-empty list of strings.", it.string("env_var"), block, job),
 				`"values" must be a list of texts, but this is the text %s; write values: [%s]`, quote(values.text), single(cut(values.text, 60)))
 		}
