@@ -10,17 +10,23 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
-	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/spec"
 	"github.com/signalbox-ci/signalbox/spec/change"
 	"github.com/signalbox-ci/signalbox/spec/when"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
+// Repository is what compiling a pipeline file takes of a git repository.
+type Repository interface {
+	change.Lister
+	FileAt(ctx context.Context, sha, file string) ([]byte, error)
+	DefaultBranch(ctx context.Context) (string, error)
+}
+
 // Compile reads a pipeline's file at the commit of its workflow, unless src has its text, and everything that its
 // conditions ask for. What is wrong with the file is part of the result; an error means that the repository could not be
 // read.
-func Compile(ctx context.Context, repo *forge.Repo, project *signalbox.Project, w *signalbox.Workflow, p *signalbox.Pipeline, src engine.Source) (engine.Compiled, error) {
+func Compile(ctx context.Context, repo Repository, project *signalbox.Project, w *signalbox.Workflow, p *signalbox.Pipeline, src engine.Source) (engine.Compiled, error) {
 	trunk := project.DefaultBranch
 	if trunk == "" {
 		var err error

@@ -11,6 +11,7 @@ import (
 // PipelineCmd is `signalbox pipeline`.
 type PipelineCmd struct {
 	Validate PipelineValidateCmd `cmd:"" help:"Check pipeline files; no server is needed."`
+	Explain  PipelineExplainCmd  `cmd:"" help:"Show what a pipeline file would run, what it would skip, and why."`
 	Schema   PipelineSchemaCmd   `cmd:"" help:"Print the JSON Schema of pipeline files, for editors."`
 }
 
