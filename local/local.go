@@ -34,15 +34,16 @@ type Observer interface {
 
 // Options of a run. Dir, YAML and Observer are required.
 type Options struct {
-	Dir      string // the folder of this run; made, and kept with store and logs in it
-	WorkTree string // a folder inside the work tree
-	File     string // what the pipeline file is called in messages
-	YAML     []byte
-	Block    string // run only this block
-	Job      string // run only jobs of this name
-	Parallel int    // jobs at the same time; default: the number of processors
-	Observer Observer
-	Logger   *slog.Logger
+	Dir        string // the folder of this run; made, and kept with store and logs in it
+	WorkTree   string // a folder inside the work tree
+	File       string // what the pipeline file is called in messages
+	YAML       []byte
+	Block      string             // run only this block
+	Job        string             // run only jobs of this name
+	Parallel   int                // jobs at the same time; default: the number of processors
+	Parameters []signalbox.EnvVar // for templates, and as variables of all jobs
+	Observer   Observer
+	Logger     *slog.Logger
 }
 
 // Result is the end of a run.
@@ -131,7 +132,8 @@ func (r *run) begin(ctx context.Context, s *forge.Snapshot) (p *signalbox.Pipeli
 		CommitRange: s.SHA + "^..." + s.SHA, TriggeredBy: signalbox.TriggeredByManualRun, RequestToken: "local",
 	}
 	file := r.within(s.Root)
-	compiled, err := trigger.Compile(ctx, &forge.Repo{Dir: source}, pr, wf, &signalbox.Pipeline{File: file},
+	origin := signalbox.Origin{Parameters: r.o.Parameters}
+	compiled, err := trigger.Compile(ctx, &forge.Repo{Dir: source}, pr, wf, &signalbox.Pipeline{File: file, Origin: origin},
 		engine.Source{YAML: r.o.YAML, Shown: r.o.File, Select: r.choose})
 	if err != nil {
 		return nil, err
@@ -232,11 +234,28 @@ func (r *run) play(ctx, keep context.Context, p *signalbox.Pipeline) error {
 	for _, slot := range r.slots {
 		g.Go(func() error { return r.serve(work, keep, slot) })
 	}
+	g.Go(func() error { return r.endOverdue(work, keep) })
 	g.Go(func() error {
 		defer stop()
 		return r.watch(ctx, keep, p.ID)
 	})
 	return g.Wait()
+}
+
+// endOverdue keeps time limits, to the second.
+func (r *run) endOverdue(ctx, keep context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if err := r.store.Write(keep, func(tx *store.Tx) error { return r.engine.EndOverdue(tx, engine.Actor) }); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 // watch tells the observer of every change, stops the pipeline when ctx ends, and returns when it is done.

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -90,9 +89,7 @@ func (c *PipelineExplainCmd) compile(ctx context.Context, root, file string, dat
 	}
 	w := &signalbox.Workflow{RefType: "branch", BranchName: c.Branch, Label: c.Branch, TriggeredBy: signalbox.TriggeredByHook}
 	p := &signalbox.Pipeline{File: within}
-	for _, name := range sortedKeys(c.Param) {
-		p.Origin.Parameters = append(p.Origin.Parameters, signalbox.EnvVar{Name: name, Value: c.Param[name]})
-	}
+	p.Origin.Parameters = parametersOf(c.Param)
 	if c.Promoted {
 		p.Origin.PromotedFrom = "a promotion"
 	}
@@ -141,15 +138,6 @@ func printableLines(text string) string {
 		b.WriteString(printable(strings.TrimSuffix(line, "\n")) + "\n")
 	}
 	return b.String()
-}
-
-func sortedKeys(m map[string]string) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }
 
 // explained is a repository whose files are those of the work tree, and in which what changed may be told.
