@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/web"
 )
@@ -13,7 +14,7 @@ import (
 // pages adds the web pages and makes the handler of everything.
 func (s *Server) pages() error {
 	w, err := web.New(web.Options{
-		Store: s.store, Stopper: s, Debugger: s.trigger, Logs: s.logs, Now: s.o.Now,
+		Store: s.store, Stopper: s, Starter: s, Debugger: s.trigger, Logs: s.logs, Now: s.o.Now,
 		Secure: func(r *http.Request) bool { return strings.HasPrefix(s.publicURL(r), "https://") },
 	})
 	if err != nil {
@@ -36,4 +37,35 @@ func (s *Server) StopPipeline(ctx context.Context, id, actor string) error {
 // StopJob stops a job for somebody.
 func (s *Server) StopJob(ctx context.Context, id, actor string) error {
 	return s.store.Write(ctx, func(tx *store.Tx) error { return s.engine.StopJob(tx, id, actor, signalbox.ReasonUser) })
+}
+
+// Promote, RerunPipeline and RerunWorkflow start what somebody asked for on a page.
+func (s *Server) Promote(ctx context.Context, pipelineID, name string, parameters []signalbox.EnvVar, override bool, by, actor string) (created string, err error) {
+	err = s.store.Write(ctx, func(tx *store.Tx) error {
+		p, err := s.engine.Promote(tx, pipelineID, engine.PromoteRequest{Name: name, Parameters: parameters, Override: override, By: by}, actor)
+		if err == nil {
+			created = p.CreatedPipelineID
+		}
+		return err
+	})
+	return created, err
+}
+
+func (s *Server) RerunPipeline(ctx context.Context, pipelineID, by, actor string) (created string, err error) {
+	err = s.store.Write(ctx, func(tx *store.Tx) error {
+		p, err := s.engine.Rerun(tx, pipelineID, signalbox.NewID(), by, actor)
+		if err == nil {
+			created = p.ID
+		}
+		return err
+	})
+	return created, err
+}
+
+func (s *Server) RerunWorkflow(ctx context.Context, workflowID, by, actor string) (string, error) {
+	w, _, err := s.trigger.Rerun(ctx, workflowID, signalbox.NewID(), by, actor)
+	if err != nil {
+		return "", err
+	}
+	return w.ID, nil
 }

@@ -51,6 +51,21 @@ func (s *site) Debug(_ context.Context, id string, by route.Actor, limit time.Du
 	return &signalbox.Job{ID: "the-session"}, s.fail
 }
 
+func (s *site) Promote(_ context.Context, id, name string, parameters []signalbox.EnvVar, override bool, by, actor string) (string, error) {
+	s.stops = append(s.stops, fmt.Sprintf("promote %s %q %v %v by %s as %s", id, name, parameters, override, by, actor))
+	return "the-promoted", s.fail
+}
+
+func (s *site) RerunPipeline(_ context.Context, id, by, actor string) (string, error) {
+	s.stops = append(s.stops, "rerun pipeline "+id+" by "+by+" as "+actor)
+	return "the-repeat", s.fail
+}
+
+func (s *site) RerunWorkflow(_ context.Context, id, by, actor string) (string, error) {
+	s.stops = append(s.stops, "rerun workflow "+id+" by "+by+" as "+actor)
+	return "the-new", s.fail
+}
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, role: signalbox.RoleMember, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
@@ -60,7 +75,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
-	s.web, err = New(Options{Store: s.store, Stopper: s, Debugger: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,10 +29,11 @@ type Logs interface {
 	Info(ctx context.Context, attemptID string) (joblog.Info, error)
 }
 
-// Options are what the pages need. Store, Stopper, Debugger and Logs must be set.
+// Options are what the pages need. Store, Stopper, Starter, Debugger and Logs must be set.
 type Options struct {
 	Store    *store.Store
 	Stopper  Stopper
+	Starter  Starter
 	Debugger Debugger
 	Logs     Logs
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
@@ -53,8 +54,8 @@ type Web struct {
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Debugger == nil || o.Logs == nil {
-		return nil, errors.New("web: a store, a stopper, a debugger and logs are needed")
+	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Logs == nil {
+		return nil, errors.New("web: a store, a stopper, a starter, a debugger and logs are needed")
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
@@ -101,6 +102,9 @@ func (w *Web) Routes() []route.Route {
 		page("GET /workflows/{id}", needs(auth.WorkflowView), w.getWorkflow),
 		page("GET /workflows/{id}/events", needs(auth.WorkflowView), w.getWorkflowEvents),
 		page("POST /workflows/{id}/pipelines/{pipeline}/stop", needs(auth.WorkflowStop), w.postPipelineStop),
+		page("POST /workflows/{id}/pipelines/{pipeline}/rerun", needs(auth.WorkflowRun), w.postPipelineRerun),
+		page("POST /workflows/{id}/pipelines/{pipeline}/promote", needs(auth.WorkflowRun), w.postPromote),
+		page("POST /workflows/{id}/rerun", needs(auth.WorkflowRun), w.postWorkflowRerun),
 		page("GET /jobs/{id}", needs(auth.JobView), w.getJob),
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -33,6 +34,7 @@ type workflowBody struct {
 	Graph     *Graph
 	Took      Took
 	MayStop   bool
+	MayRun    bool
 }
 
 type pipelineView struct {
@@ -45,6 +47,11 @@ type pipelineView struct {
 	Problem             []string // lines of what is wrong with the file
 	Open                bool
 	StopURL             string
+	RerunURL            string // "" when there is nothing to repeat
+	PromoteURL          string
+	Passed              bool
+	Warnings            []string
+	Promotions          []promotionView
 	Blocks              []blockView
 	Events              []eventView
 }
@@ -89,7 +96,7 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	b.MayStop = may(r, auth.WorkflowStop)
+	b.MayStop, b.MayRun = may(r, auth.WorkflowStop), may(r, auth.WorkflowRun)
 	if b.Current != nil && len(b.Current.Blocks) > 0 {
 		b.Graph = layout(b.Current.Blocks)
 	}
@@ -192,6 +199,13 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 		URL:  "/workflows/" + p.WorkflowID + "?pipeline_id=" + p.ID,
 		Open: p.State != signalbox.PipelineDone && p.State != signalbox.PipelineStopping, StopURL: "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/stop",
 	}
+	v.PromoteURL, v.Passed = "/workflows/"+p.WorkflowID+"/pipelines/"+p.ID+"/promote", p.Result == signalbox.ResultPassed
+	if p.State == signalbox.PipelineDone && !v.Passed && p.Plan != nil {
+		v.RerunURL = "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/rerun"
+	}
+	if v.Promotions, err = readPromotions(tx, p); err != nil {
+		return v, err
+	}
 	if text := strings.TrimSpace(p.ErrorDescription); text != "" {
 		lines := strings.Split(text, "\n")
 		for _, line := range lines[:min(len(lines), maxProblem)] {
@@ -212,6 +226,18 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	}
 	for _, b := range blocks {
 		v.Blocks = append(v.Blocks, blockViewOf(b, byBlock[b.ID], blocks, p.Plan, stopping || b.State == signalbox.BlockStopping, tx.Now))
+	}
+	after, err := tx.BlockBeside(p.ID, signalbox.BlockAfter)
+	if err != nil {
+		return v, err
+	}
+	if after != nil {
+		v.Blocks = append(v.Blocks, afterView(after, byBlock[after.ID], blocks, p, tx.Now))
+	}
+	if p.Plan != nil {
+		for _, w := range p.Plan.Warnings {
+			v.Warnings = append(v.Warnings, clip(w, 1000))
+		}
 	}
 	for _, b := range v.Blocks {
 		v.Total += len(b.Jobs)
@@ -245,6 +271,9 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 		Name: clip(b.Name, 120), Lamp: blockLamp(b), Took: took(b.RunningAt, b.DoneAt, now), Why: blockWhy(b, needs),
 		Deps: b.Dependencies,
 	}
+	if b.Reason == signalbox.ReasonSkipped && plan != nil && b.Index >= 0 && b.Index < len(plan.Blocks) && plan.Blocks[b.Index].Skip != "" {
+		v.Why = "Skipped: " + clip(plan.Blocks[b.Index].Skip, 300)
+	}
 	for _, j := range jobs {
 		stop := stopping && j.State == signalbox.JobRunning
 		job := jobView{
@@ -265,6 +294,29 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 	}
 	for _, j := range plan.Blocks[b.Index].Jobs {
 		v.Jobs = append(v.Jobs, jobView{Name: clip(j.Name, 120), Block: v.Name, Lamp: lamp, Took: Took{Text: clock(-1)}})
+	}
+	return v
+}
+
+// afterView shows the jobs of after_pipeline behind the blocks that no other one waits for.
+func afterView(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Block, p *signalbox.Pipeline, now time.Time) blockView {
+	last := map[int]bool{}
+	for i := range all {
+		last[i] = true
+	}
+	for _, other := range all {
+		for _, d := range other.Dependencies {
+			delete(last, d)
+		}
+	}
+	shown := *b
+	shown.Name, shown.Dependencies = "After the pipeline", slices.Sorted(maps.Keys(last))
+	v := blockViewOf(&shown, jobs, all, nil, false, now)
+	if len(jobs) == 0 && p.Plan != nil {
+		v.Why = "Runs when the pipeline is done"
+		for _, j := range p.Plan.After {
+			v.Jobs = append(v.Jobs, jobView{Name: clip(j.Name, 120), Block: v.Name, Lamp: lampWaiting, Took: Took{Text: clock(-1)}})
+		}
 	}
 	return v
 }

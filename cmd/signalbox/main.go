@@ -59,7 +59,8 @@ type CLI struct {
 	Agents    AgentsCmd    `cmd:"" help:"List the agents."`
 	Workflow  WorkflowCmd  `cmd:"" help:"Start, follow and stop workflows."`
 	Job       JobCmd       `cmd:"" help:"Jobs and their logs."`
-	Pipeline  PipelineCmd  `cmd:"" help:"Check pipeline files."`
+	Pipeline  PipelineCmd  `cmd:"" help:"Check and explain pipeline files; promote and repeat pipelines."`
+	Machine   MachineCmd   `cmd:"" help:"Which agent types serve the machine types of hosted products."`
 	Token     TokenCmd     `cmd:"" help:"Your own API tokens."`
 	GitHook   GitHookCmd   `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
 	Version   VersionCmd   `cmd:"" help:"Print the version."`

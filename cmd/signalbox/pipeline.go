@@ -10,9 +10,12 @@ import (
 
 // PipelineCmd is `signalbox pipeline`.
 type PipelineCmd struct {
-	Validate PipelineValidateCmd `cmd:"" help:"Check pipeline files; no server is needed."`
-	Explain  PipelineExplainCmd  `cmd:"" help:"Show what a pipeline file would run, what it would skip, and why."`
-	Schema   PipelineSchemaCmd   `cmd:"" help:"Print the JSON Schema of pipeline files, for editors."`
+	Validate   PipelineValidateCmd   `cmd:"" help:"Check pipeline files; no server is needed."`
+	Promote    PipelinePromoteCmd    `cmd:"" help:"Start the pipeline that a promotion names."`
+	Promotions PipelinePromotionsCmd `cmd:"" help:"List what was promoted from a pipeline."`
+	Rerun      PipelineRerunCmd      `cmd:"" help:"Run again what did not pass in a pipeline."`
+	Explain    PipelineExplainCmd    `cmd:"" help:"Show what a pipeline file would run, what it would skip, and why."`
+	Schema     PipelineSchemaCmd     `cmd:"" help:"Print the JSON Schema of pipeline files, for editors."`
 }
 
 // PipelineSchemaCmd is `signalbox pipeline schema`.

@@ -17,6 +17,7 @@ type WorkflowCmd struct {
 	Start  WorkflowStartCmd  `cmd:"" help:"Start a workflow of a project."`
 	List   WorkflowListCmd   `cmd:"" help:"List a project's workflows, newest first."`
 	Follow WorkflowFollowCmd `cmd:"" help:"Show what happens in a workflow until the end; the exit code is the result."`
+	Rerun  WorkflowRerunCmd  `cmd:"" help:"Run all of a workflow again, as a workflow of its own."`
 	Stop   WorkflowStopCmd   `cmd:"" help:"Stop a workflow."`
 }
 
