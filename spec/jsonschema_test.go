@@ -180,8 +180,13 @@ func around(name string, inner map[string]any) map[string]any {
 func TestJSONSchemaAgreesOnKeys(t *testing.T) {
 	s := compiledSchema(t)
 	values := []any{
-		nil, true, -1, 0, 1, 50, 51, 100, 101, 1.5, "", "text", "v2.0", "%{{ parameters.N }}", "x %{{ parameters.N }}", []any{}, []any{"a"}, []any{1},
-		[]any{map[string]any{}}, map[string]any{}, map[string]any{"x": 1},
+		nil, true, -1, 0, 1, 50, 51, 100, 101, 1.5, "", "text", "v2.0", "%{{ parameters.N }}", "x %{{ parameters.N }}",
+		[]any{},
+		[]any{"a"},
+		[]any{1},
+		[]any{map[string]any{}},
+		map[string]any{},
+		map[string]any{"x": 1},
 	}
 	tried := 0
 	same := func(o *object, what string, inner map[string]any) {

@@ -183,7 +183,7 @@ func FuzzCompile(f *testing.F) {
 		if out == nil && len(findings) == 0 {
 			t.Fatalf("%q: nothing came out, and nothing was said", text)
 		}
-		if out != nil && len(out) > 0 {
+		if len(out) > 0 {
 			if _, problem := spec.Document(out); problem != nil {
 				t.Fatalf("%q became %q: %s", text, out, problem.Message)
 			}

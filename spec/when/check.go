@@ -128,7 +128,8 @@ func alwaysMatches(p string) bool {
 	return true
 }
 
-func missingKeyword(name string) string  { return "Missing value of keyword parameter '" + name + "'." }
+func missingKeyword(name string) string { return "Missing value of keyword parameter '" + name + "'." }
+
 func missingFunction(name string) string { return "Function with name '" + name + "' is not found." }
 
 // checkCall says whether the function exists and takes as many parameters, nil when it does.
