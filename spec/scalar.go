@@ -9,6 +9,7 @@ import (
 
 	yaml "go.yaml.in/yaml/v4"
 
+	"github.com/signalbox-ci/signalbox/spec/change"
 	"github.com/signalbox-ci/signalbox/spec/when"
 )
 
@@ -80,7 +81,7 @@ func (c *checker) condition(v *value) {
 	k := conditionKey{v.text, top.step == "promotions"}
 	found, ok := c.conditions[k]
 	if !ok {
-		found = when.Check(k.text, k.promotion)
+		found = append(when.Check(k.text, k.promotion), paths(k.text)...)
 		c.conditions[k] = found
 	}
 	for _, f := range found {
@@ -101,6 +102,27 @@ func (c *checker) condition(v *value) {
 		}
 		c.problem(severity, at, v.path(), code, "%s%s", where, f.Message)
 	}
+}
+
+// paths checks the paths and globs of every change_in in a condition that can be read otherwise.
+func paths(text string) (found []when.Finding) {
+	if !strings.Contains(text, "change_in") || strings.Contains(text, "{{") { // a template is not known yet
+		return nil
+	}
+	e, err := when.Parse(text)
+	if err != nil {
+		return nil
+	}
+	for _, n := range when.Needs(e) {
+		call, ok := n.(*when.Call)
+		if !ok {
+			continue
+		}
+		for _, p := range change.InvalidPatterns(call) {
+			found = append(found, when.Finding{Offset: p.Offset, Message: p.Error()})
+		}
+	}
+	return found
 }
 
 // inText returns the place in the file of a byte of v's text. Where escapes or line folding make that a guess, it

@@ -115,18 +115,53 @@ func patterns(e when.Expr, what string) ([]Pattern, error) {
 			return nil, wrong(it.Pos(), what+" must be a path in single quotes or a list of such paths", "")
 		}
 		if why := invalid(text); why != "" {
-			return nil, wrong(it.Pos(), fmt.Sprintf("%s has the pattern %.100q, which %s", what, text, why), "")
+			return nil, badPattern(it.Pos(), text, why)
 		}
 		out = append(out, Pattern{text, it.Pos()})
 	}
 	return out, nil
 }
 
+func badPattern(offset int, text, why string) *when.EvaluationError {
+	return &when.EvaluationError{Offset: offset, Message: fmt.Sprintf("the pattern %.100q of change_in %s", text, why)}
+}
+
+// InvalidPatterns lists every path and glob of a call that ParseOptions would refuse, whatever else is wrong with it.
+func InvalidPatterns(c *when.Call) (found []*when.EvaluationError) {
+	var visit func(e when.Expr)
+	visit = func(e when.Expr) {
+		switch e := e.(type) {
+		case *when.Literal:
+			if text, ok := e.Value.(string); ok {
+				if why := invalid(text); why != "" {
+					found = append(found, badPattern(e.Offset, text, why))
+				}
+			}
+		case *when.List:
+			for _, it := range e.Items {
+				visit(it)
+			}
+		case *when.Map:
+			for _, en := range e.Entries {
+				if en.Key == "exclude" {
+					visit(en.Value)
+				}
+			}
+		}
+	}
+	for i, p := range c.Params {
+		if _, options := p.(*when.Map); options == (i == 1) {
+			visit(p)
+		}
+	}
+	return found
+}
+
 // invalid says why text is no pattern, "" when it is one.
 func invalid(text string) string {
 	switch {
 	case strings.TrimSpace(text) == "":
-		return "is empty and would match nothing on purpose"
+		return "is empty; write '/' for every file"
 	case len(text) > maxPattern:
 		return fmt.Sprintf("is longer than %d bytes", maxPattern)
 	case strings.ContainsRune(text, 0):
