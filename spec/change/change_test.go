@@ -317,7 +317,7 @@ func TestPullRequest(t *testing.T) {
 	}
 	ev.branches, r.branches = nil, nil
 	var e *when.EvaluationError
-	if _, err := evaluate(t, "change_in('/lib/b')", ev, false); !errors.As(err, &e) || e.Code != "Unknown git reference 'main'." {
+	if _, err := evaluate(t, "change_in('/lib/b')", ev, false); !errors.As(err, &e) || e.Code != "Unknown git reference 'main'." || !strings.Contains(e.Hint, "wants to go there") {
 		t.Errorf("%v", err)
 	}
 }

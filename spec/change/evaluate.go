@@ -168,9 +168,12 @@ func (e *Evaluator) unknown(name string, o Options) error {
 		Offset: o.TrunkOffset, Code: "Unknown git reference '" + name + "'.",
 		Message: fmt.Sprintf("the repository has no branch %.100q to compare with", name),
 	}
-	if d := e.Build.DefaultBranch; d != "" && d != name {
+	switch d := e.Build.DefaultBranch; {
+	case e.Build.RefType == RefPullRequest && name == e.Build.BaseBranch:
+		err.Hint = "the pull request wants to go there, so it may have been renamed or removed since"
+	case d != "" && d != name:
 		err.Hint = fmt.Sprintf("write {default_branch: '%.100s'}, or leave default_branch out", d)
-	} else {
+	default:
 		err.Hint = "name the trunk with default_branch"
 	}
 	return err

@@ -56,7 +56,7 @@ func compilePattern(p string) (m matcher, why string) {
 	if err != nil {
 		return nil, reason(s)
 	}
-	second.MatchTimeout = maxMatchTime
+	second.MatchTimeout = maxMatchTime // kept by a goroutine of the library, which ends a second after the last match
 	return func(subject string) (bool, error) {
 		ok, err := second.MatchString(subject)
 		if err != nil {
