@@ -312,8 +312,8 @@ func TestPullRequest(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	ev.branches, r.branches = nil, []string{"main"}
-	if got, err := evaluate(t, "change_in('/lib/b')", ev, false); err != nil || !got.Value {
-		t.Errorf("%+v, %v", got, err)
+	if got, err := evaluate(t, "change_in('/lib/b')", ev, false); err != nil || !got.Value || len(ev.Warnings()) > 0 {
+		t.Errorf("%+v, %v, %v", got, ev.Warnings(), err)
 	}
 	ev.branches, r.branches = nil, nil
 	var e *when.EvaluationError
