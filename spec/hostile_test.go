@@ -189,8 +189,8 @@ func BenchmarkParse(b *testing.B) {
 
 // Limits below zero are told by themselves, and are not compared with others.
 func TestNegativeLimits(t *testing.T) {
-	for _, limits := range [][2]string{{"-1", "1"}, {"-1", "-2"}, {"1", "-1"}} {
-		text := "version: v1.0\nagent: {machine: {type: a}}\nexecution_time_limit: {hours: " + limits[0] + "}\nblocks:\n" +
+	for _, limits := range [][2]string{{"hours: -1", "1"}, {"hours: -1", "-2"}, {"hours: 1", "-1"}, {"minutes: -1", "-2"}} {
+		text := "version: v1.0\nagent: {machine: {type: a}}\nexecution_time_limit: {" + limits[0] + "}\nblocks:\n" +
 			"  - {execution_time_limit: {minutes: " + limits[1] + "}, task: {jobs: [{commands: [a], execution_time_limit: {hours: -3}}]}}\n"
 		res := Parse([]byte(text), Options{})
 		if !strings.Contains(res.Problems.Error(), "must be at least 1") {

@@ -16,7 +16,7 @@ import (
 func parameters(name string) (string, bool) {
 	v, ok := map[string]string{
 		"ENV": "prod", "N": "3", "REGIONS": "eu,us,ap", "EMPTY": "", "QUOTES": `a"b\c`, "INJECT": `${{parameters.ENV}}" | upper | lower "`,
-		"BRACES": "}} | upper", "LIST": `["a","b"]`, "LINES": "one\ntwo", "_x9": "under", "TRUE": "true",
+		"BRACES": "}} | upper", "LIST": `["a","b"]`, "LINES": "one\ntwo", "_x9": "under", "TRUE": "true", "TICK": "a` | upper | lower `",
 	}[name]
 	return v, ok
 }
@@ -49,6 +49,7 @@ func TestExpand(t *testing.T) {
 		// Values are values, whatever they contain.
 		{"${{ parameters.QUOTES }}", `a"b\c`},
 		{"${{ parameters.INJECT }}", `${{parameters.ENV}}" | upper | lower "`},
+		{"${{ parameters.TICK }}", "a` | upper | lower `"},
 		{"${{ parameters.BRACES }}", "}} | upper"},
 		{"${{ parameters.LINES }}", "one\ntwo"},
 		{"%{{ parameters.LIST | fromJson }}", []any{"a", "b"}},
@@ -332,6 +333,7 @@ func TestHostile(t *testing.T) {
 		{`parameters.A | repeat 2`, "too large"},
 		{`until 1000000000`, "too many"},
 		{`until -1000000000`, "too many"},
+		{`until 100000`, "too many"},
 		{`untilStep 9223372036854775806 9223372036854775807 2`, "too large"},
 		{`untilStep 0 1000000000 1`, "too many"},
 		{`untilStep 0 5 0`, "step of 0"},
