@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	texttemplate "text/template"
@@ -28,8 +29,22 @@ var names = strings.Fields(`
 // elsewhere are the functions that the library has under another name.
 var elsewhere = map[string]string{"ellipsis": "abbrev", "ellipsisBoth": "abbrevboth"}
 
-// own are those that the library does in no particular order.
+// own are those that the library does in no particular order, or to the end even where the result is far too large.
 var own = map[string]any{
+	"regexFindAll": func(pattern, s string, n int) ([]string, error) {
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			return nil, err
+		}
+		return re.FindAllString(s, atMostItems(n)), nil
+	},
+	"regexSplit": func(pattern, s string, n int) ([]string, error) {
+		re, err := regexp.Compile(pattern)
+		if err != nil {
+			return nil, err
+		}
+		return re.Split(s, atMostItems(n)), nil
+	},
 	"keys": func(dicts ...map[string]any) []string {
 		out := []string{}
 		for _, d := range dicts {
@@ -44,6 +59,14 @@ var own = map[string]any{
 		}
 		return out
 	},
+}
+
+// atMostItems returns n, where below 0 is all, or what is one more than allowed.
+func atMostItems(n int) int {
+	if n < 0 || n > maxItems+1 {
+		return maxItems + 1
+	}
+	return n
 }
 
 func sortedKeys(d map[string]any) []string {

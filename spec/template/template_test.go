@@ -358,6 +358,7 @@ func TestHostile(t *testing.T) {
 		{`list 1 2 | chunk 0`, "at least 1"},
 		{`list 1 2 | chunk 1000000000000`, "at most"},
 		{`regexFindAll "." parameters.A -1`, "too large"},
+		{`regexSplit "a" parameters.A -1`, "too large"},
 		{`regexReplaceAllLiteral "" parameters.A "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"`, "too large"},
 		{`regexReplaceAll "a*" parameters.A "$0$0$0$0$0$0$0$0$0$0$0"`, "too large"},
 		{`regexMatch parameters.PATTERN parameters.A`, "too long"},
