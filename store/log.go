@@ -40,6 +40,8 @@ type LogHead struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	ClosedAt  time.Time // zero while events may come
+	SecretKey []byte    // the key of an attempt whose log is redacted, sealed; set once, see SetLogKey
+	Rests     int64     // rests that there are; kept by AddLogRest
 }
 
 // LogChunk holds the events First .. First+Count-1. The store does not look into Data.
@@ -48,6 +50,8 @@ type LogChunk struct {
 	Count int64
 	At    time.Time
 	Data  []byte
+	// Hashes stand for the events as they were pushed, where Data holds something else; all of one length.
+	Hashes []byte
 }
 
 // LogGap says that the events From .. To-1 are not there, and why.
@@ -58,10 +62,11 @@ type LogGap struct {
 	At   time.Time
 }
 
-const logColumns = `attempt_id, job_id, next_event, bytes, refused, differing, created_at, updated_at, closed_at`
+const logColumns = `attempt_id, job_id, next_event, bytes, refused, differing, created_at, updated_at, closed_at, secret_key, rests`
 
 func scanLogHead(s scanner, h *LogHead) error {
-	return s.Scan(&h.AttemptID, &h.JobID, &h.Next, &h.Bytes, &h.Refused, &h.Differing, at{&h.CreatedAt}, at{&h.UpdatedAt}, at{&h.ClosedAt})
+	return s.Scan(&h.AttemptID, &h.JobID, &h.Next, &h.Bytes, &h.Refused, &h.Differing, at{&h.CreatedAt}, at{&h.UpdatedAt}, at{&h.ClosedAt},
+		&h.SecretKey, &h.Rests)
 }
 
 // Log returns the head of a log; an attempt that has none is CodeNotFound.
@@ -94,8 +99,8 @@ func (l *LogTx) UpdateLog(h *LogHead) error {
 // AddLogChunk stores events. A chunk that begins where another one does is CodeConflict; that chunks do not overlap
 // otherwise is the caller's duty, under LockLog.
 func (l *LogTx) AddLogChunk(attemptID string, c LogChunk) error {
-	n, err := l.t.exec(`INSERT INTO log_chunk (attempt_id, first_event, count, at, data) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (attempt_id, first_event) DO NOTHING`, attemptID, c.First, c.Count, ms(l.Now), c.Data)
+	n, err := l.t.exec(`INSERT INTO log_chunk (attempt_id, first_event, count, at, data, hashes) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (attempt_id, first_event) DO NOTHING`, attemptID, c.First, c.Count, ms(l.Now), c.Data, notNil(c.Hashes))
 	if err != nil {
 		return err
 	}
@@ -108,7 +113,7 @@ func (l *LogTx) AddLogChunk(attemptID string, c LogChunk) error {
 // LogChunks returns the chunks that hold events at or after from, in order: at most limit of them, and no further one
 // once they measure maxData bytes.
 func (l *LogTx) LogChunks(attemptID string, from int64, limit, maxData int) ([]LogChunk, error) {
-	rows, err := l.t.q.QueryContext(l.t.ctx, `SELECT first_event, count, at, data FROM log_chunk
+	rows, err := l.t.q.QueryContext(l.t.ctx, `SELECT first_event, count, at, data, hashes FROM log_chunk
 		WHERE attempt_id = $1 AND first_event >= COALESCE((SELECT MAX(first_event) FROM log_chunk WHERE attempt_id = $1 AND first_event <= $2), 0)
 		AND first_event + count > $2 ORDER BY first_event LIMIT $3`, attemptID, from, limit)
 	if err != nil {
@@ -118,7 +123,7 @@ func (l *LogTx) LogChunks(attemptID string, from int64, limit, maxData int) ([]L
 	var out []LogChunk
 	for size := 0; size < maxData && rows.Next(); {
 		var c LogChunk
-		if err := rows.Scan(&c.First, &c.Count, at{&c.At}, &c.Data); err != nil {
+		if err := rows.Scan(&c.First, &c.Count, at{&c.At}, &c.Data, &c.Hashes); err != nil {
 			return nil, fmt.Errorf("read the log: %w", err)
 		}
 		size += len(c.Data)
@@ -187,7 +192,7 @@ func (l *LogTx) LogEvidence(attemptID string) ([]LogChunk, error) {
 
 // DeleteLog removes a log with everything that belongs to it; one that is not there is fine.
 func (l *LogTx) DeleteLog(attemptID string) error {
-	for _, table := range []string{"log_chunk", "log_gap", "log_evidence", "log"} {
+	for _, table := range []string{"log_chunk", "log_gap", "log_evidence", "log_tail", "log_rest", "log"} {
 		if _, err := l.t.exec(`DELETE FROM `+table+` WHERE attempt_id = $1`, attemptID); err != nil {
 			return err
 		}

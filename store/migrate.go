@@ -27,8 +27,8 @@ type schema struct {
 }
 
 var (
-	mainSchema = schema{prefix: "main", versions: 5, table: "goose_main", meta: "schema_meta"}
-	logSchema  = schema{prefix: "log", versions: 1, table: "goose_log", meta: "log_schema_meta"}
+	mainSchema = schema{prefix: "main", versions: 6, table: "goose_main", meta: "schema_meta"}
+	logSchema  = schema{prefix: "log", versions: 2, table: "goose_log", meta: "log_schema_meta"}
 )
 
 // migrate brings the database forward. One text serves both dialects; only the word for bytes differs. A database

@@ -143,6 +143,14 @@ func (t *Tx) forUpdate() string {
 	return ""
 }
 
+// forShare keeps the rows a query finds from being changed, but not from being held by others too.
+func (t *Tx) forShare() string {
+	if t.dialect == postgresDialect {
+		return " FOR SHARE"
+	}
+	return ""
+}
+
 // skipLocked locks rows and passes over those that another transaction holds.
 func (t *Tx) skipLocked() string {
 	if t.dialect == postgresDialect {
