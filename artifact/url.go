@@ -1,7 +1,6 @@
 package artifact
 
 import (
-	"crypto/hmac"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -64,7 +63,7 @@ func parseGrant(keys *auth.Keyring, project, path string, q url.Values, now time
 	g := grant{method: q.Get("m"), project: project, path: path, attempt: q.Get("a"), createOnly: q.Get("n") == "1"}
 	var err error
 	g.expires, err = strconv.ParseInt(q.Get("e"), 10, 64)
-	if err != nil || !hmac.Equal([]byte(keys.Sign(urlPurpose, g.message())), []byte(q.Get("s"))) {
+	if err != nil || !keys.Verify(urlPurpose, g.message(), q.Get("s")) {
 		return grant{}, signalbox.Errorf(signalbox.CodeForbidden, "the signature of this URL is not right")
 	}
 	if now.Unix() >= g.expires {

@@ -1,8 +1,7 @@
 package auth
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
+	"bytes"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -16,6 +15,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -25,10 +25,21 @@ const MasterKeyFile = "master.key"
 
 const keySize = 32
 
-// Keyring seals and signs with keys derived from one master key, a different one for every purpose. The master key is
-// never in the database, so a copy of the database alone opens nothing. Methods may be called concurrently.
+// Keyring seals and signs with keys derived from a master key, a different one for every purpose. Older master keys in
+// the ring open and verify, but nothing else. Master keys are never in the database, so a copy of the database alone
+// opens nothing. Methods may be called concurrently.
 type Keyring struct {
+	file string // "" when the ring is of no file and cannot change
+
+	mu   sync.RWMutex
+	keys []*masterKey // the first one seals and signs
+	read fs.FileInfo  // the file as it was last read
+}
+
+// masterKey is one key of a ring. Its id is in the clear in everything that it sealed.
+type masterKey struct {
 	master []byte
+	id     [idSize]byte
 }
 
 // NewKeyring returns the key ring of a master key of 32 bytes.
@@ -36,17 +47,40 @@ func NewKeyring(master []byte) (*Keyring, error) {
 	if len(master) != keySize {
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "the master key has %d bytes; it must have %d", len(master), keySize)
 	}
-	return &Keyring{master: append([]byte(nil), master...)}, nil
+	return &Keyring{keys: []*masterKey{newMasterKey(master)}}, nil
 }
 
-// ParseKeyring returns the key ring of a master key written as 64 hexadecimal digits; white space around is ignored.
+func newMasterKey(master []byte) *masterKey {
+	m := &masterKey{master: bytes.Clone(master)}
+	copy(m.id[:], m.key("id", nil))
+	return m
+}
+
+// ParseKeyring returns the key ring of master keys written as 64 hexadecimal digits each, one on a line, the one that
+// seals first; white space around is ignored.
 func ParseKeyring(text string) (*Keyring, error) {
-	master, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(master) != keySize {
+	keys, err := parseKeys(text)
+	if err != nil {
+		return nil, err
+	}
+	return &Keyring{keys: keys}, nil
+}
+
+func parseKeys(text string) ([]*masterKey, error) {
+	var keys []*masterKey
+	for _, line := range strings.Fields(text) {
+		master, err := hex.DecodeString(line)
+		if err != nil || len(master) != keySize {
+			keys = nil
+			break
+		}
+		keys = append(keys, newMasterKey(master))
+	}
+	if len(keys) == 0 {
 		// without the cause, which would quote the key
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "the master key must be %d hexadecimal digits", 2*keySize)
 	}
-	return NewKeyring(master)
+	return keys, nil
 }
 
 // OpenKeyring reads dir/master.key, and makes it with a random key if there is none. The key is on disk for good when
@@ -61,23 +95,33 @@ func OpenKeyring(dir string) (*Keyring, error) {
 			return nil, fmt.Errorf("make the master key: %w", err)
 		}
 	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, fmt.Errorf("read the master key: %w", err)
-	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, signalbox.Errorf(signalbox.CodeInvalid,
-			"%s can be read by other users of this machine (mode %04o); run: chmod 600 %s", name, info.Mode().Perm(), name)
-	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("read the master key: %w", err)
-	}
-	k, err := ParseKeyring(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	k := &Keyring{file: name}
+	if err := k.load(); err != nil {
+		return nil, err
 	}
 	return k, nil
+}
+
+// load reads the file. The caller holds the lock, or has the ring alone.
+func (k *Keyring) load() error {
+	info, err := os.Stat(k.file)
+	if err != nil {
+		return fmt.Errorf("read the master key: %w", err)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		return signalbox.Errorf(signalbox.CodeInvalid,
+			"%s can be read by other users of this machine (mode %04o); run: chmod 600 %s", k.file, info.Mode().Perm(), k.file)
+	}
+	text, err := os.ReadFile(k.file)
+	if err != nil {
+		return fmt.Errorf("read the master key: %w", err)
+	}
+	keys, err := parseKeys(string(text))
+	if err != nil {
+		return fmt.Errorf("%s: %w", k.file, err)
+	}
+	k.keys, k.read = keys, info
+	return nil
 }
 
 // createMasterKey writes the key beside its place and links it there: the name appears with the whole key or not at
@@ -129,7 +173,7 @@ func syncDir(dir string) error {
 }
 
 // key derives the key for a purpose. Changing a purpose's name makes everything sealed under it unreadable.
-func (k *Keyring) key(purpose string, salt []byte) []byte {
+func (k *masterKey) key(purpose string, salt []byte) []byte {
 	key, err := hkdf.Key(sha256.New, k.master, salt, "signalbox/"+purpose, keySize)
 	if err != nil {
 		panic("auth: " + err.Error()) // only for lengths that the code never asks for
@@ -137,55 +181,25 @@ func (k *Keyring) key(purpose string, salt []byte) []byte {
 	return key
 }
 
-// A sealed value is version, salt, nonce, ciphertext with tag. Each gets a key of its own by the salt, because random
-// nonces under a single key would have to end after 2^32 values.
-const (
-	sealVersion  = 1
-	sealSaltSize = 12
-	sealHeader   = 1 + sealSaltSize + 12
-)
-
-func (k *Keyring) aead(salt []byte) cipher.AEAD {
-	block, err := aes.NewCipher(k.key("seal", salt))
-	if err != nil {
-		panic("auth: " + err.Error()) // only for key sizes that the code never uses
-	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		panic("auth: " + err.Error())
-	}
-	return aead
-}
-
-// Seal encrypts plain with AES-256-GCM. The same additional text is needed to open it: name the row it belongs to, so
-// that two sealed values cannot be swapped. The result is 41 bytes longer than plain.
-func (k *Keyring) Seal(plain []byte, additional string) []byte {
-	out := make([]byte, sealHeader, sealHeader+len(plain)+16)
-	out[0] = sealVersion
-	_, _ = rand.Read(out[1:]) // never fails
-	return k.aead(out[1:1+sealSaltSize]).Seal(out, out[1+sealSaltSize:], plain, []byte(additional))
-}
-
-// Open decrypts what Seal returned for the same additional text.
-func (k *Keyring) Open(sealed []byte, additional string) ([]byte, error) {
-	if len(sealed) < sealHeader || sealed[0] != sealVersion {
-		return nil, errors.New("auth: not a sealed value")
-	}
-	plain, err := k.aead(sealed[1:1+sealSaltSize]).Open(nil, sealed[1+sealSaltSize:sealHeader], sealed[sealHeader:], []byte(additional))
-	if err != nil {
-		return nil, fmt.Errorf("auth: the sealed value of %q does not open: it was changed, or the master key is another one", additional)
-	}
-	return plain, nil
-}
-
 // Sign returns a URL-safe signature of message for one purpose; signatures for different purposes never match.
-func (k *Keyring) Sign(purpose, message string) string {
+func (k *Keyring) Sign(purpose, message string) string { return k.first().sign(purpose, message) }
+
+func (k *masterKey) sign(purpose, message string) string {
 	mac := hmac.New(sha256.New, k.key("sign/"+purpose, nil))
 	mac.Write([]byte(message))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// Verify tells, in constant time, whether signature is what Sign returns for purpose and message.
+// Verify tells, in constant time, whether signature is what Sign returns for purpose and message, or returned while
+// another key of the ring was the first.
 func (k *Keyring) Verify(purpose, message, signature string) bool {
-	return hmac.Equal([]byte(k.Sign(purpose, message)), []byte(signature))
+	return k.verify(purpose, message, signature) || k.refresh() && k.verify(purpose, message, signature)
+}
+
+func (k *Keyring) verify(purpose, message, signature string) bool {
+	ok := false
+	for _, m := range k.ring() {
+		ok = hmac.Equal([]byte(m.sign(purpose, message)), []byte(signature)) || ok
+	}
+	return ok
 }

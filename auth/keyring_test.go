@@ -111,7 +111,7 @@ func TestSeal(t *testing.T) {
 	k, other := newKeyring(t, 1), newKeyring(t, 2)
 	for _, plain := range []string{"", "x", strings.Repeat("secret ", 1000)} {
 		sealed := k.Seal([]byte(plain), "row/1")
-		if len(sealed) != len(plain)+41 || len(plain) > 1 && bytes.Contains(sealed, []byte(plain[:6])) {
+		if len(sealed) != len(plain)+45 || len(plain) > 1 && bytes.Contains(sealed, []byte(plain[:6])) {
 			t.Errorf("sealed %d bytes to %d", len(plain), len(sealed))
 		}
 		if bytes.Equal(sealed, k.Seal([]byte(plain), "row/1")) {

@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -65,6 +66,7 @@ type Options struct {
 	Engine         *engine.Engine
 	Log            *joblog.Log
 	Keys           *auth.Keyring
+	Secrets        *secret.Secrets // without them a job that names a secret fails
 	OrganizationID string
 	PublicURL      func(*http.Request) string // scheme://host[:port] that an agent can reach; default: from its request
 	Timing         Timing

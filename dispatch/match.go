@@ -155,11 +155,24 @@ func (h *Hub) matchType(ctx context.Context, agentType string) bool {
 
 // offer makes attempts for waiters in one transaction. Agents that may not take a job are unfit.
 func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers []*signalbox.Attempt, unfit []bool, err error) {
+	var refused []string
 	err = h.Store.Write(ctx, func(tx *store.Tx) error {
-		offers, unfit = make([]*signalbox.Attempt, len(ws)), make([]bool, len(ws))
-		jobs, err := tx.ClaimJobs(agentType, len(ws))
+		offers, unfit, refused = make([]*signalbox.Attempt, len(ws)), make([]bool, len(ws)), nil
+		claimed, err := tx.ClaimJobs(agentType, len(ws))
 		if err != nil {
 			return err
+		}
+		var jobs []*signalbox.Job
+		for _, j := range claimed {
+			why, err := h.refusal(tx, j)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				refused = append(refused, j.ID)
+				continue
+			}
+			jobs = append(jobs, j)
 		}
 		for i, w := range ws {
 			if len(jobs) == 0 {
@@ -182,8 +195,10 @@ func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers
 	})
 	if err != nil {
 		offers, unfit = make([]*signalbox.Attempt, len(ws)), make([]bool, len(ws))
+		return offers, unfit, err
 	}
-	return offers, unfit, err
+	h.refuse(ctx, refused)
+	return offers, unfit, nil
 }
 
 // free tells whether an agent may be given a job.

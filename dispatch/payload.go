@@ -24,7 +24,10 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi
 	none := signalbox.Errorf(signalbox.CodeNotFound, "job %.60s is not assigned to this agent", jobID)
 	var c engine.JobContext
 	var a *signalbox.Attempt
+	var used []string
+	refused := false
 	err = h.Store.Write(ctx, func(tx *store.Tx) error {
+		refused, used = false, nil
 		ag, err := tx.AgentByToken(hash)
 		if err != nil {
 			return err
@@ -32,15 +35,38 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi
 		if ag.AttemptID == "" || ag.JobID != jobID {
 			return none
 		}
-		var j *signalbox.Job
-		if a, j, err = engine.Fetched(tx, ag.AttemptID, "agent:"+ag.Name); err != nil {
+		if a, err = tx.Attempt(ag.AttemptID); err != nil {
 			return err
 		}
-		c, err = Context(tx, j)
+		j, err := tx.Job(a.JobID)
+		if err != nil {
+			return err
+		}
+		if c, err = Context(tx, j); err != nil {
+			return err
+		}
+		why := ""
+		if used, why, err = h.hand(tx, a, &c); err != nil {
+			return err
+		}
+		if why != "" {
+			refused = true
+			return h.Engine.Finish(tx, a.ID, signalbox.JobFailed, signalbox.ReasonStartFailed, why, Actor)
+		}
+		a, c.Job, err = engine.Fetched(tx, ag.AttemptID, "agent:"+ag.Name)
 		return err
 	})
 	if err != nil {
 		return nil, err
+	}
+	if refused {
+		p.outdate()
+		return nil, none
+	}
+	if len(used) > 0 {
+		if err := h.Secrets.NoteUse(ctx, used); err != nil {
+			h.Logger.Error("could not note when secrets were used", "error", err)
+		}
 	}
 	c.OrganizationID, c.OrganizationURL = h.OrganizationID, baseURL
 	c.ArtifactToken = h.Keys.AttemptToken(auth.AttemptArtifact, a.ID, 0)
@@ -76,6 +102,9 @@ func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
 	if len(spec.Containers) > 0 {
 		p.Executor = "dockercompose"
 		p.Compose = compose(spec)
+	}
+	for _, f := range c.SecretFiles {
+		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString([]byte(f.Content.Reveal())), Mode: "0644"})
 	}
 	for _, f := range spec.Files {
 		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString(f.Content), Mode: f.Mode})

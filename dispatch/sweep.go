@@ -24,6 +24,7 @@ func (h *Hub) runSweeper(ctx context.Context) error {
 			h.report(ctx, "take back old offers", h.sweepOffers(ctx))
 			h.report(ctx, "stop jobs over their time limit", h.sweepLimits(ctx))
 			h.report(ctx, "look for lost agents", h.sweepAgents(ctx))
+			h.report(ctx, "let go of secrets", h.sweepSecrets(ctx))
 		}
 	}
 }

@@ -20,10 +20,12 @@ type JobContext struct {
 	Pipeline        *signalbox.Pipeline
 	Block           *signalbox.Block
 	Job             *signalbox.Job
+	SecretVars      []signalbox.SecretVar  // where the job is handed out, and nowhere else
+	SecretFiles     []signalbox.SecretFile // the same
 }
 
-// JobEnv returns the variables of a job in the order in which later ones win: what every job gets, git, workflow and
-// pipeline, then the pipeline file's own. It is the only place where they are made.
+// JobEnv returns the variables of a job in the order in which later ones win: what every job gets, git, secrets, workflow
+// and pipeline, then the pipeline file's own. It is the only place where they are made.
 func JobEnv(c JobContext) []signalbox.EnvVar {
 	var env []signalbox.EnvVar
 	add := func(name, value string) { env = append(env, signalbox.EnvVar{Name: name, Value: value}) }
@@ -52,6 +54,9 @@ func JobEnv(c JobContext) []signalbox.EnvVar {
 	add("SEMAPHORE_TOOLBOX_METRICS_ENABLED", "false")
 
 	addGit(add, c.Project, c.Workflow)
+	for _, v := range c.SecretVars {
+		add(v.Name, v.Value.Reveal())
+	}
 
 	add("SEMAPHORE_WORKFLOW_ID", c.Workflow.ID)
 	add("SEMAPHORE_WORKFLOW_NUMBER", strconv.Itoa(c.Workflow.Number))

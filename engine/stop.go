@@ -47,6 +47,26 @@ func (e *Engine) StopJob(tx *store.Tx, id, actor string, reason signalbox.Reason
 	return e.ended(tx, j, actor)
 }
 
+// Refuse ends a queued job that must not be given to an agent. On a job that is no longer queued it changes nothing.
+func (e *Engine) Refuse(tx *store.Tx, id, why, actor string) error {
+	j, err := tx.Job(id)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.LockPipeline(j.PipelineID); err != nil {
+		return err
+	}
+	if j, err = tx.LockJob(id); err != nil || j.State != signalbox.JobQueued {
+		return err
+	}
+	j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, why
+	j.FinishedAt = tx.Now
+	if err := tx.UpdateJob(j, signalbox.JobQueued, actor, "failed: "+string(j.Reason), why); err != nil {
+		return err
+	}
+	return e.ended(tx, j, actor)
+}
+
 // stopJob makes a job finished and stopped. Nobody has fetched an offered attempt, so it ends with the job; an
 // attempt that runs stays open until its agent has cleaned up, and the agent is told at its next contact.
 func stopJob(tx *store.Tx, j *signalbox.Job, reason signalbox.Reason, actor string) error {

@@ -30,6 +30,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -58,6 +59,7 @@ type Server struct {
 	o        Options
 	store    *store.Store
 	keys     *auth.Keyring
+	secrets  *secret.Secrets
 	engine   *engine.Engine
 	logs     *joblog.Log
 	hub      *dispatch.Hub
@@ -132,10 +134,13 @@ func (s *Server) open(ctx context.Context) error {
 	if s.org, err = organizationID(ctx, s.store); err != nil {
 		return err
 	}
+	if s.secrets, err = secret.New(secret.Options{Store: s.store, Keys: s.keys}); err != nil {
+		return err
+	}
 	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
 	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota})
 	s.hub, err = dispatch.New(dispatch.Options{
-		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, OrganizationID: s.org, PublicURL: s.publicURL,
+		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL,
 		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,
 	})
 	return err

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/subtle"
 	"path/filepath"
 	"slices"
 
@@ -67,5 +66,5 @@ func (s *Server) installHook(ctx context.Context, p *signalbox.Project) error {
 }
 
 func (s *Server) checkHook(projectID, token string) bool {
-	return subtle.ConstantTimeCompare([]byte(s.keys.Sign(hookPurpose, projectID)), []byte(token)) == 1
+	return s.keys.Verify(hookPurpose, projectID, token)
 }

@@ -27,3 +27,17 @@ func (s *Store) PutNew(ctx context.Context, name string, data []byte) error {
 		return err
 	})
 }
+
+// SealedNames returns the names of all sealed blobs.
+func (t *Tx) SealedNames() ([]string, error) {
+	return t.strings(`SELECT name FROM sealed ORDER BY name`)
+}
+
+// ResealNamed replaces a sealed blob, if it is still from.
+func (t *Tx) ResealNamed(name string, data, from []byte) error {
+	n, err := t.exec(`UPDATE sealed SET data = $1 WHERE name = $2 AND data = $3`, data, name, from)
+	if err != nil {
+		return err
+	}
+	return changed(n, "sealed", name)
+}

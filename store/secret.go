@@ -107,6 +107,11 @@ func (t *Tx) FindSecret(projectID, idOrName string) (*signalbox.Secret, error) {
 		AND deleted_at = 0`, projectID, idOrName)
 }
 
+// Secret returns a secret by id, deleted or not.
+func (t *Tx) Secret(id string) (*signalbox.Secret, error) {
+	return one(t, "secret", id, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE id = $1`, id)
+}
+
 // HoldSecret returns a secret, deleted or not, that nobody changes until the transaction ends. Many may hold it at once.
 func (t *Tx) HoldSecret(id string) (*signalbox.Secret, error) {
 	return one(t, "secret", id, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE id = $1`+t.forShare(), id)

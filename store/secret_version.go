@@ -102,10 +102,20 @@ func (t *Tx) PruneSecret(id string) error {
 	return err
 }
 
+// deletedWithContents finds the secrets that were deleted before a time and have contents that no attempt holds.
+const deletedWithContents = `SELECT s.id FROM secret s WHERE s.deleted_at > 0 AND s.deleted_at <= $1
+	AND EXISTS (SELECT 1 FROM secret_version v WHERE v.secret_id = s.id AND NOT EXISTS
+		(SELECT 1 FROM attempt_secret a WHERE a.secret_id = v.secret_id AND a.version = v.version))`
+
+// DeletedSecretsLeft tells whether PruneDeletedSecrets has anything to do.
+func (t *Tx) DeletedSecretsLeft() (bool, error) {
+	ids, err := t.strings(deletedWithContents+` LIMIT 1`, ms(t.Now.Add(-SecretKept)))
+	return len(ids) > 0, err
+}
+
 // PruneDeletedSecrets does PruneSecret for the deleted secrets that have contents left.
 func (t *Tx) PruneDeletedSecrets() error {
-	ids, err := t.strings(`SELECT id FROM secret WHERE deleted_at > 0 AND deleted_at <= $1
-		AND EXISTS (SELECT 1 FROM secret_version v WHERE v.secret_id = secret.id)`, ms(t.Now.Add(-SecretKept)))
+	ids, err := t.strings(deletedWithContents, ms(t.Now.Add(-SecretKept)))
 	if err != nil {
 		return err
 	}

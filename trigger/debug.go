@@ -8,6 +8,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -47,5 +48,17 @@ func MayEnter(tx *store.Tx, j *signalbox.Job, by route.Actor, how auth.Access) e
 	if by.User != nil {
 		role = by.User.Role
 	}
-	return auth.MayEnter(how, role, p, signalbox.RefKindOf(p, w))
+	if err := auth.MayEnter(how, role, p, signalbox.RefKindOf(p, w)); err != nil {
+		return err
+	}
+	secrets, _, err := secret.Find(tx, p, w, j.Spec.Secrets)
+	if err != nil {
+		return err
+	}
+	for _, s := range secrets {
+		if how == auth.Debug && s.Access.NoDebug || how == auth.Attach && s.Access.NoAttach {
+			return signalbox.Errorf(signalbox.CodeForbidden, secret.Blocked)
+		}
+	}
+	return nil
 }

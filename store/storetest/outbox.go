@@ -130,4 +130,8 @@ func testSealed(s *suite) {
 	if err := s.s.PutNew(ctx, "other", []byte("first")); err != nil {
 		s.Fatal(err)
 	}
+	s.equal("names", get(s, (*store.Tx).SealedNames), []string{"key", "other"})
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.ResealNamed("key", []byte("new"), []byte("x")) })
+	s.write(func(t *store.Tx) error { return t.ResealNamed("key", []byte("new"), []byte{0, 255, 1}) })
+	expect([]byte("new"))
 }

@@ -142,7 +142,8 @@ func testSecretVersions(s *suite) {
 	s.write(func(t *store.Tx) error { return t.ForgetAttemptSecrets(a.ID) })
 	s.equal("nothing is held", len(handed()), 0)
 	s.missing("a version that nobody needs", func(t *store.Tx) error { _, err := t.SecretVersion(x.ID, 1); return err })
-	s.write(func(t *store.Tx) error { return t.PruneDeletedSecrets() })
+	s.equal("nothing to prune yet", get(s, (*store.Tx).DeletedSecretsLeft), false)
+	s.write((*store.Tx).PruneDeletedSecrets)
 	s.equal("a secret that was just deleted has its content",
 		get(s, func(t *store.Tx) (*signalbox.SecretVersion, error) { return t.SecretVersion(y.ID, 1) }), version(y, 1))
 }
