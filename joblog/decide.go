@@ -1,16 +1,13 @@
 package joblog
 
-import (
-	"bytes"
-
-	"github.com/signalbox-ci/signalbox/store"
-)
+import "github.com/signalbox-ci/signalbox/store"
 
 // Why events are not there.
 const (
 	WhyMissing  = "missing"   // they were never pushed; a later push may still bring them
 	WhyQuota    = "quota"     // the log had reached its quota
 	WhyTooLarge = "too large" // a single event is larger than MaxEvent
+	WhyWithheld = "withheld"  // they came when nobody knew any more which secrets might be in them
 )
 
 // run is the events from .. to-1.
@@ -29,31 +26,32 @@ type plan struct {
 func (p *plan) changed() bool { return len(p.store)+len(p.closed)+len(p.opened) > 0 }
 
 // decide compares a push with a log. next is the log's next index; gaps are those that touch the push or lie between
-// the log's end and the push, borders included; stored holds the stored events that the push overlaps; full says that
-// the quota is reached. An event of the push that is nil is too large to be stored.
-func decide(next int64, gaps []store.LogGap, from int64, events [][]byte, stored map[int64][]byte, full bool) plan {
-	p := plan{out: Outcome{Gap: from > next, OverQuota: full}}
+// the log's end and the push, borders included; stored has the events of the push whose index is stored already, and tells
+// whether they are equal to what is stored; refuse is why new events are not stored, "" when they are. An event of the push
+// that is nil is too large to be stored.
+func decide(next int64, gaps []store.LogGap, from int64, events [][]byte, stored map[int64]bool, refuse string) plan {
+	p := plan{out: Outcome{Gap: from > next, OverQuota: refuse == WhyQuota}}
 	g := gapEdit{before: gaps, after: append([]store.LogGap(nil), gaps...)}
 	if from > next {
 		g.add(next, from, WhyMissing)
 	}
 	for i, event := range events {
 		n := from + int64(i)
-		old, isStored := stored[n]
+		equal, isStored := stored[n]
 		switch {
-		case isStored && bytes.Equal(old, event):
+		case isStored && equal:
 			p.out.Duplicate++
 		case isStored:
 			p.out.Differing++
 			p.differing = extend(p.differing, n)
-		case full || event == nil:
+		case refuse != "" || event == nil:
 			p.out.Refused++
 			if n < next {
 				break // it lies in a gap, which stays as it is
 			}
-			if full {
+			if refuse != "" {
 				p.newlyRefused++
-				g.add(n, n+1, WhyQuota)
+				g.add(n, n+1, refuse)
 			} else {
 				g.add(n, n+1, WhyTooLarge)
 			}

@@ -5,6 +5,7 @@ package joblog
 
 import (
 	"bytes"
+	"container/list"
 	"context"
 	"fmt"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/redact"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -25,6 +28,9 @@ type Options struct {
 	Recheck time.Duration
 	// Heartbeat is how long a stream of server-sent events may be silent. Default 15 s.
 	Heartbeat time.Duration
+	// Secrets knows what must not be in the logs, and Keys seal what is held back. Without them nothing is redacted.
+	Secrets Vault
+	Keys    *auth.Keyring
 }
 
 // Log is the logs of all attempts. It may be used by many goroutines.
@@ -33,6 +39,8 @@ type Log struct {
 	quota     int64
 	recheck   time.Duration
 	heartbeat time.Duration
+	keys      *auth.Keyring
+	guards    guards
 	enc       *zstd.Encoder
 	dec       *zstd.Decoder
 }
@@ -46,6 +54,9 @@ func New(o Options) *Log {
 		o.Heartbeat = 15 * time.Second
 	}
 	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat}
+	if o.Secrets != nil && o.Keys != nil {
+		l.keys, l.guards.vault, l.guards.by = o.Keys, o.Secrets, map[string]*list.Element{}
+	}
 	l.enc, l.dec = newCodec()
 	return l
 }
@@ -56,7 +67,7 @@ type Outcome struct {
 	Stored    int  // new, durable now
 	Duplicate int  // equal to what was stored before
 	Differing int  // not what was stored before: kept as evidence, the log is as it was
-	Refused   int  // kept out by the quota or by MaxEvent; a gap says so
+	Refused   int  // kept out by the quota, by MaxEvent, or because of secrets; a gap says so
 	Gap       bool // events before this push have never come
 	OverQuota bool
 }
@@ -79,15 +90,22 @@ func (l *Log) Append(ctx context.Context, attemptID, jobID string, from int64, b
 	if len(events) == 0 {
 		return Outcome{}, nil
 	}
+	m, err := l.guards.of(ctx, attemptID)
+	if err != nil {
+		return Outcome{}, err
+	}
 	// The usual push is stored as it is, so its work is done before the transaction, not under everybody's writer.
-	ready := l.encode(from, events)
+	var ready []store.LogChunk
+	if m == nil {
+		ready = l.encode(from, events)
+	}
 	var out Outcome
-	err := l.store.WriteLog(ctx, func(t *store.LogTx) error {
+	err = l.store.WriteLog(ctx, func(t *store.LogTx) error {
 		head, err := t.LockLog(attemptID, jobID)
 		if err != nil {
 			return err
 		}
-		w := &writer{l: l, t: t, head: head, from: from, events: events, ready: ready}
+		w := &writer{l: l, t: t, head: head, from: from, events: events, ready: ready, m: m}
 		if head.JobID == "" {
 			head.JobID = jobID
 		}
@@ -111,6 +129,8 @@ type writer struct {
 	from   int64
 	events [][]byte
 	ready  []store.LogChunk // all events, encoded
+	m      *redact.Matcher  // nil when nothing is redacted
+	opened *logKey
 	out    Outcome
 }
 
@@ -125,9 +145,21 @@ func (w *writer) write() error {
 	if err != nil {
 		return err
 	}
-	full := w.l.quota > 0 && h.Bytes >= w.l.quota
-	p := decide(h.Next, gaps, w.from, w.events, overlap, full)
+	refuse := ""
+	switch {
+	case w.l.quota > 0 && h.Bytes >= w.l.quota:
+		refuse = WhyQuota
+	case w.m == nil && len(h.SecretKey) > 0:
+		refuse = WhyWithheld
+	}
+	p := decide(h.Next, gaps, w.from, w.events, overlap, refuse)
 	for _, r := range p.store {
+		if w.m != nil {
+			if err := w.redacted(r); err != nil {
+				return err
+			}
+			continue
+		}
 		chunks := w.ready
 		if r.from != w.from || r.to != to {
 			chunks = w.l.encode(r.from, w.events[r.from-w.from:r.to-w.from])
@@ -139,6 +171,11 @@ func (w *writer) write() error {
 		}
 		for _, e := range w.events[r.from-w.from : r.to-w.from] {
 			h.Bytes += int64(len(e)) + 1
+		}
+	}
+	if w.m != nil && !h.ClosedAt.IsZero() {
+		if err := w.release(); err != nil { // nobody closes it again
+			return err
 		}
 	}
 	if err := w.t.ReplaceLogGaps(h.AttemptID, p.closed, p.opened); err != nil {
@@ -161,9 +198,9 @@ func (w *writer) write() error {
 	return nil
 }
 
-// stored returns the events from .. to-1 as they are stored, by index.
-func (w *writer) stored(from, to int64) (map[int64][]byte, error) {
-	found := map[int64][]byte{}
+// stored tells of the events from .. to-1 that are stored whether they are equal to those of the push.
+func (w *writer) stored(from, to int64) (map[int64]bool, error) {
+	found := map[int64]bool{}
 	for from < to {
 		chunks, err := w.t.LogChunks(w.head.AttemptID, from, 64, pageData)
 		if err != nil {
@@ -176,19 +213,38 @@ func (w *writer) stored(from, to int64) (map[int64][]byte, error) {
 			if c.First >= to {
 				return found, nil
 			}
-			events, err := w.l.decode(c)
+			equal, err := w.compare(c)
 			if err != nil {
 				return nil, err
 			}
-			for i, e := range events {
-				if n := c.First + int64(i); n >= from && n < to {
-					found[n] = e
-				}
+			for n := max(from, c.First); n < min(to, c.First+c.Count); n++ {
+				found[n] = equal(n-c.First, w.events[n-w.from])
 			}
 			from = c.First + c.Count
 		}
 	}
 	return found, nil
+}
+
+// compare returns how to compare a raw event with the one at a place of a chunk.
+func (w *writer) compare(c store.LogChunk) (func(i int64, event []byte) bool, error) {
+	if len(c.Hashes) > 0 {
+		key, err := w.key()
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(c.Hashes)) != c.Count*hashSize {
+			return nil, fmt.Errorf("the chunk at event %d has %d bytes of hashes for %d events", c.First, len(c.Hashes), c.Count)
+		}
+		return func(i int64, event []byte) bool {
+			return event != nil && bytes.Equal(c.Hashes[i*hashSize:(i+1)*hashSize], key.hash(event))
+		}, nil
+	}
+	events, err := w.l.decode(c)
+	if err != nil {
+		return nil, err
+	}
+	return func(i int64, event []byte) bool { return bytes.Equal(events[i], event) }, nil
 }
 
 func (w *writer) evidence(runs []run) error {
@@ -197,8 +253,15 @@ func (w *writer) evidence(runs []run) error {
 		if w.head.Differing > maxEvidence {
 			continue
 		}
-		raw := bytes.Join(w.events[r.from-w.from:r.to-w.from], []byte("\n"))
-		if err := w.t.AddLogEvidence(w.head.AttemptID, r.from, w.l.enc.EncodeAll(raw, nil)); err != nil {
+		data := w.l.enc.EncodeAll(bytes.Join(w.events[r.from-w.from:r.to-w.from], []byte("\n")), nil)
+		if w.m != nil || len(w.head.SecretKey) > 0 {
+			key, err := w.key()
+			if err != nil {
+				return err
+			}
+			data = key.ring.Seal(data, "evidence")
+		}
+		if err := w.t.AddLogEvidence(w.head.AttemptID, r.from, data); err != nil {
 			return err
 		}
 	}
@@ -208,10 +271,19 @@ func (w *writer) evidence(runs []run) error {
 // Close says that no more events are expected: followers end when they have everything. Events that come nevertheless
 // are stored. Closing twice is fine.
 func (l *Log) Close(ctx context.Context, attemptID string) error {
-	err := l.store.WriteLog(ctx, func(t *store.LogTx) error {
+	m, err := l.guards.of(ctx, attemptID)
+	if err != nil {
+		return fmt.Errorf("close the log of attempt %s: %w", attemptID, err)
+	}
+	err = l.store.WriteLog(ctx, func(t *store.LogTx) error {
 		h, err := t.LockLog(attemptID, "")
 		if err != nil || !h.ClosedAt.IsZero() {
 			return err
+		}
+		if len(h.SecretKey) > 0 {
+			if err := (&writer{l: l, t: t, head: h, m: m}).release(); err != nil {
+				return err
+			}
 		}
 		h.ClosedAt = t.Now
 		t.Wake(store.KeyLog(attemptID))
@@ -220,10 +292,11 @@ func (l *Log) Close(ctx context.Context, attemptID string) error {
 	if err != nil {
 		return fmt.Errorf("close the log of attempt %s: %w", attemptID, err)
 	}
+	l.guards.forget(attemptID)
 	return nil
 }
 
-// Gap says that the events From .. To-1 are not there, and why: WhyMissing, WhyQuota or WhyTooLarge.
+// Gap says that the events From .. To-1 are not there, and why: WhyMissing, WhyQuota, WhyTooLarge or WhyWithheld.
 type Gap struct {
 	From int64  `json:"from"`
 	To   int64  `json:"to"`

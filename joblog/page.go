@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -19,12 +20,17 @@ type Batch struct {
 	From   int64
 	Events []json.RawMessage
 	Gap    *Gap // with no events
+
+	rest bool // its one event has no index of its own: it is text that stands before the event From
 }
 
 // Next is the index after the batch.
 func (b Batch) Next() int64 {
 	if b.Gap != nil {
 		return b.Gap.To
+	}
+	if b.rest {
+		return b.From
 	}
 	return b.From + int64(len(b.Events))
 }
@@ -35,6 +41,7 @@ type page struct {
 	to     int64 // what follows begins here
 	chunks []store.LogChunk
 	gaps   []store.LogGap
+	rests  []*store.LogText
 	done   bool // to is the end of the log
 	closed bool
 }
@@ -66,6 +73,14 @@ func (l *Log) page(ctx context.Context, attemptID string, from int64) (page, err
 		if len(p.gaps) == limit {
 			p.to = min(p.to, p.gaps[limit-1].To)
 		}
+		if h.Rests > 0 {
+			if p.rests, err = t.LogRests(attemptID, from, p.to, limit); err != nil {
+				return err
+			}
+			if len(p.rests) == limit && p.rests[limit-1].Before > from {
+				p.to = min(p.to, p.rests[limit-1].Before)
+			}
+		}
 		p.done = p.to >= h.Next
 		return nil
 	})
@@ -83,8 +98,21 @@ func chunkBytes(chunks []store.LogChunk) int {
 // each calls fn for every stretch of a page in order; one chunk is decompressed at a time.
 func (l *Log) each(p page, fn func(Batch) error) error {
 	at := p.from
-	chunks, gaps := p.chunks, p.gaps
+	chunks, gaps, rests := p.chunks, p.gaps, p.rests
+	rest := func() error {
+		for len(rests) > 0 && rests[0].Before <= at {
+			b := Batch{From: at, Events: []json.RawMessage{agentapi.AppendOutput(nil, 0, rests[0].Data)}, rest: true}
+			rests = rests[1:]
+			if err := fn(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for at < p.to {
+		if err := rest(); err != nil {
+			return err
+		}
 		for len(gaps) > 0 && gaps[0].To <= at {
 			gaps = gaps[1:]
 		}
@@ -104,6 +132,9 @@ func (l *Log) each(p page, fn func(Batch) error) error {
 				return err
 			}
 			events = events[at-chunks[0].First:]
+			if len(rests) > 0 && rests[0].Before-at < int64(len(events)) {
+				events = events[:rests[0].Before-at]
+			}
 			if err := fn(Batch{From: at, Events: events}); err != nil {
 				return err
 			}
@@ -122,6 +153,9 @@ func (l *Log) each(p page, fn func(Batch) error) error {
 			}
 			at = to
 		}
+	}
+	if p.done && p.closed {
+		return rest() // nothing follows that it could stand before
 	}
 	return nil
 }

@@ -25,7 +25,12 @@ func (l *Log) Pull(ctx context.Context, attemptID string, from int64, limit int)
 	next = max(from, 0)
 	enough := errors.New("enough")
 	size := 0
+	var before []json.RawMessage // a rest goes with what it stands before, because it has no index to go on from
 	_, closed, err = l.scan(ctx, attemptID, from, func(b Batch) error {
+		if b.rest {
+			before = append(before, official(b.Events[0]))
+			return nil
+		}
 		if b.Gap != nil {
 			if len(events) >= limit {
 				return enough
@@ -34,7 +39,8 @@ func (l *Log) Pull(ctx context.Context, attemptID string, from int64, limit int)
 			if err != nil {
 				return err
 			}
-			events, next = append(events, e), b.Gap.To
+			events, next = append(append(events, before...), e), b.Gap.To
+			before = nil
 			return nil
 		}
 		for _, e := range b.Events {
@@ -42,14 +48,15 @@ func (l *Log) Pull(ctx context.Context, attemptID string, from int64, limit int)
 				return enough
 			}
 			e = official(e)
-			events, next, size = append(events, e), next+1, size+len(e)
+			events, next, size = append(append(events, before...), e), next+1, size+len(e)
+			before = nil
 		}
 		return nil
 	})
 	if errors.Is(err, enough) {
 		return events, next, false, nil
 	}
-	return events, next, closed, err
+	return append(events, before...), next, closed, err
 }
 
 // text is what a reader sees in the place of what is missing.
@@ -61,6 +68,8 @@ func (g Gap) text() string {
 	switch g.Why {
 	case WhyQuota:
 		return "[" + what + " of the log " + verb + " not stored: the log reached its quota]\n"
+	case WhyWithheld:
+		return "[" + what + " of the log " + verb + " not stored: the log was closed, and which secrets to hide is not known any more]\n"
 	case WhyTooLarge:
 		return "[" + what + " of the log " + verb + " not stored: too large]\n"
 	}

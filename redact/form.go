@@ -112,7 +112,7 @@ func jsonTexts(s string) []string {
 	p := inside(plain.Bytes())
 	list := []string{p, inside(html), ascii(p), strings.ReplaceAll(p, "/", `\/`), strings.ReplaceAll(ascii(p), "/", `\/`)}
 	if !utf8.ValidString(s) {
-		list = append(list, strings.ToValidUTF8(s, "\ufffd"))
+		list = append(list, strings.ToValidUTF8(s, "\ufffd"), string([]rune(s)))
 	}
 	return list
 }

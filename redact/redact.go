@@ -100,6 +100,23 @@ func (m *Matcher) Join(s State, following []byte) []byte {
 	return out
 }
 
+// Bridge returns the state at the end of a stream that was begun in its middle, now that what came before is known: s is
+// the state before the middle, middle is what has come out since, and end is the state that its beginning alone gave.
+func (m *Matcher) Bridge(s State, middle []byte, end State) State {
+	held := len(end.Tail) - end.Done
+	buf := slices.Concat(s.Tail, middle, end.Tail[end.Done:])
+	found, hold := m.scan(buf)
+	for _, f := range found {
+		if f.to > len(buf)-held {
+			hold = min(hold, f.from)
+		}
+	}
+	if len(buf)-hold <= len(end.Tail) {
+		return end
+	}
+	return State{Tail: bytes.Clone(buf[hold:]), Done: len(buf) - hold - held}
+}
+
 // Text returns a text that is a stream of its own.
 func (m *Matcher) Text(text []byte) []byte {
 	found, _ := m.scan(text)

@@ -116,9 +116,6 @@ func (x *Secrets) resealVersions(ctx context.Context, count bool) (n int, err er
 	}
 }
 
-// LogPlace is the additional data of the sealed key of an attempt's log.
-func LogPlace(attemptID string) string { return "log/" + attemptID }
-
 func (x *Secrets) resealLogs(ctx context.Context, count bool) (n int, err error) {
 	last := ""
 	for {
@@ -138,7 +135,7 @@ func (x *Secrets) resealLogs(ctx context.Context, count bool) (n int, err error)
 			if count {
 				continue
 			}
-			fresh, err := x.Keys.Reseal(h.SecretKey, LogPlace(h.AttemptID))
+			fresh, err := x.Keys.Reseal(h.SecretKey, store.LogKeyPlace(h.AttemptID))
 			if err != nil {
 				return n, err
 			}

@@ -138,7 +138,7 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
-	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota})
+	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys})
 	s.hub, err = dispatch.New(dispatch.Options{
 		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL,
 		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,

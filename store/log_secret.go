@@ -24,6 +24,9 @@ func (l *LogTx) SetLogKey(attemptID string, key []byte) error {
 	return changed(n, "log of attempt", attemptID)
 }
 
+// LogKeyPlace names the row that the sealed key of a log belongs to.
+func LogKeyPlace(attemptID string) string { return "log/" + attemptID }
+
 // LogKeys returns the logs with a key whose attempts come after one, in order; only AttemptID and SecretKey are set.
 func (l *LogTx) LogKeys(after string, limit int) ([]*LogHead, error) {
 	return many(l.t, "log key", func(s scanner, h *LogHead) error { return s.Scan(&h.AttemptID, &h.SecretKey) },
