@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -24,6 +25,7 @@ type Options struct {
 	Engine         *engine.Engine
 	Trigger        *trigger.Trigger
 	Log            *joblog.Log
+	Secrets        *secret.Secrets // without them there are no routes for secrets
 	OrganizationID string
 	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
 	InstallHook func(ctx context.Context, p *signalbox.Project) error
@@ -53,7 +55,7 @@ func (a *API) Routes() []route.Route {
 		return route.Route{Pattern: pattern, Access: route.Needs(string(p)), Style: route.JSON, Handler: h}
 	}
 	const v = "/api/v1alpha"
-	return []route.Route{
+	return append(a.secretRoutes(), []route.Route{
 		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
 		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
 		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),
@@ -97,7 +99,7 @@ func (a *API) Routes() []route.Route {
 		r("DELETE "+v+"/tokens/{token}", auth.ProjectView, a.revokeToken),
 		{Pattern: "POST /api/v1/hooks/git/{project}", Access: route.OwnToken, Style: route.JSON, Handler: a.hook},
 		{Pattern: "GET /healthz", Access: route.Public, Style: route.JSON, Handler: health},
-	}
+	}...)
 }
 
 func health(w http.ResponseWriter, _ *http.Request) error {

@@ -69,7 +69,7 @@ func job(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
 			"project_id": j.ProjectID, "agent": map[string]any{
 				"machine": map[string]any{"type": j.Spec.MachineType, "os_image": j.Spec.OSImage}, "containers": []any{}, "image_pull_secrets": []any{},
 			},
-			"secrets": []any{}, "env_vars": vars, "files": files, "commands": list(j.Spec.Commands), "epilogue_commands": []any{},
+			"secrets": secretNames(j.Spec.Secrets), "env_vars": vars, "files": files, "commands": list(j.Spec.Commands), "epilogue_commands": []any{},
 			"epilogue_always_commands": list(j.Spec.EpilogueAlways), "epilogue_on_pass_commands": list(j.Spec.EpilogueOnPass),
 			"epilogue_on_fail_commands": list(j.Spec.EpilogueOnFail),
 		},

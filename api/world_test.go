@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -49,6 +50,7 @@ type world struct {
 	st      *store.Store
 	en      *engine.Engine
 	log     *joblog.Log
+	secrets *secret.Secrets
 	api     *api.API
 	srv     *httptest.Server
 	token   string // of an administrator
@@ -79,8 +81,12 @@ func newWorld(t *testing.T) *world {
 	w.log = joblog.New(joblog.Options{Store: w.st})
 	tr, err := trigger.New(trigger.Options{Store: w.st, Engine: w.en, MirrorDir: t.TempDir()})
 	w.must(err)
+	keys, err := auth.OpenKeyring(t.TempDir())
+	w.must(err)
+	w.secrets, err = secret.New(secret.Options{Store: w.st, Keys: keys})
+	w.must(err)
 	w.api, err = api.New(api.Options{
-		Store: w.st, Engine: w.en, Trigger: tr, Log: w.log, OrganizationID: organization,
+		Store: w.st, Engine: w.en, Trigger: tr, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
 		InstallHook: func(context.Context, *signalbox.Project) error { return w.hookErr },
 		CheckHook:   func(id, token string) bool { return token == "hook of "+id },
 	})

@@ -22,12 +22,15 @@ const (
 	LogView         Permission = "log.view"
 	AgentView       Permission = "agent.view"
 	AgentTypeManage Permission = "agent_type.manage"
+	SecretView      Permission = "secret.view"
+	SecretManage    Permission = "secret.manage"
 	UserManage      Permission = "user.manage"
 	SettingsManage  Permission = "settings.manage"
 )
 
 // table is who may do what. What is not in it nobody may. Members may not create or manage projects, because a project
-// names a repository on the server's machine.
+// names a repository on the server's machine. They see which secrets there are, to name them in pipeline files; nobody sees
+// what a secret holds.
 var table = map[Permission][]signalbox.Role{
 	ProjectView:     {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	ProjectCreate:   {signalbox.RoleAdmin},
@@ -41,6 +44,8 @@ var table = map[Permission][]signalbox.Role{
 	LogView:         {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	AgentView:       {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	AgentTypeManage: {signalbox.RoleAdmin},
+	SecretView:      {signalbox.RoleAdmin, signalbox.RoleMember},
+	SecretManage:    {signalbox.RoleAdmin},
 	UserManage:      {signalbox.RoleAdmin},
 	SettingsManage:  {signalbox.RoleAdmin},
 }

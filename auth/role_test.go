@@ -21,6 +21,8 @@ func TestCan(t *testing.T) {
 		"log.view":          "admin member viewer",
 		"agent.view":        "admin member viewer",
 		"agent_type.manage": "admin",
+		"secret.view":       "admin member",
+		"secret.manage":     "admin",
 		"user.manage":       "admin",
 		"settings.manage":   "admin",
 	}

@@ -98,9 +98,13 @@ func (x *Secrets) open(projectID string, v *signalbox.SecretVersion) ([]signalbo
 }
 
 // Create stores a new secret. Somebody who deleted one of this name within the last minute gets it back instead, with its id
-// and with the values that s leaves empty: existing clients change a secret by deleting and creating it.
+// and with the values and rules that s leaves empty: existing clients change a secret by deleting and creating it. A new
+// secret without rules is for all projects.
 func (x *Secrets) Create(ctx context.Context, s *signalbox.Secret, actor string) error {
-	given := *s
+	given, inherit := *s, s.Access.Projects == ""
+	if inherit {
+		given.Access.Projects = signalbox.ProjectsAll
+	}
 	if err := given.Validate(); err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func (x *Secrets) Create(ctx context.Context, s *signalbox.Secret, actor string)
 		if err == nil {
 			_, err = tx.FindSecret(s.ProjectID, s.Name) // taken meanwhile: creating says so
 			if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-				return x.restore(tx, old, s, actor)
+				return x.restore(tx, old, s, inherit, actor)
 			}
 		}
 		if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound {
@@ -125,12 +129,18 @@ func (x *Secrets) Create(ctx context.Context, s *signalbox.Secret, actor string)
 	})
 }
 
-func (x *Secrets) restore(tx *store.Tx, old, s *signalbox.Secret, actor string) error {
+func (x *Secrets) restore(tx *store.Tx, old, s *signalbox.Secret, inherit bool, actor string) error {
 	old, err := tx.LockSecret(old.ID)
 	if err != nil {
 		return err
 	}
 	s.ID, s.Version, s.CreatedAt, s.UsedAt, s.DeletedAt = old.ID, old.Version, old.CreatedAt, old.UsedAt, old.DeletedAt
+	if inherit {
+		s.Access = old.Access
+	}
+	if s.Description == "" {
+		s.Description = old.Description
+	}
 	return x.write(tx, s, actor, "created again")
 }
 

@@ -116,8 +116,7 @@ func TestContentIsKeptReplacedAndRestored(t *testing.T) {
 		again := func(actor string) *signalbox.Secret {
 			t.Helper()
 			n := &signalbox.Secret{
-				Name: "deploy", Access: signalbox.SecretAccess{Projects: signalbox.ProjectsAll},
-				EnvVars: []signalbox.SecretVar{{Name: "B"}, {Name: "D", Value: value("four")}},
+				Name: "deploy", EnvVars: []signalbox.SecretVar{{Name: "B"}, {Name: "D", Value: value("four")}},
 			}
 			if err := x.Create(t.Context(), n, actor); err != nil {
 				t.Fatal(err)
@@ -127,6 +126,8 @@ func TestContentIsKeptReplacedAndRestored(t *testing.T) {
 		remove("user:ann")
 		if n := again("user:ann"); n.ID != s.ID {
 			t.Errorf("deleted and created again by the same person: id %s, was %s", n.ID, s.ID)
+		} else if n.Access.Projects != signalbox.ProjectsNone || !n.Access.NoDebug || n.Description != "words" {
+			t.Errorf("it came back with other rules: %+v", n)
 		}
 		want("B=two", "D=four")
 		remove("user:ann")

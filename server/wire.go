@@ -24,7 +24,7 @@ func (s *Server) wire() error {
 		return err
 	}
 	public, err := api.New(api.Options{
-		Store: s.store, Engine: s.engine, Trigger: s.trigger, Log: s.logs, OrganizationID: s.org,
+		Store: s.store, Engine: s.engine, Trigger: s.trigger, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
 		InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
 	})
 	if err != nil {
