@@ -55,7 +55,6 @@ type Job struct {
 type JobSpec struct {
 	MachineType    string   `json:"machine_type"`
 	OSImage        string   `json:"os_image,omitempty"`
-	Secrets        []string `json:"secrets,omitempty"`  // names; later ones win
 	EnvVars        []EnvVar `json:"env_vars,omitempty"` // later entries win
 	Commands       []string `json:"commands,omitempty"` // prologue first
 	EpilogueAlways []string `json:"epilogue_always,omitempty"`

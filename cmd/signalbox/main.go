@@ -61,7 +61,9 @@ type CLI struct {
 	Job       JobCmd       `cmd:"" help:"Jobs and their logs."`
 	Pipeline  PipelineCmd  `cmd:"" help:"Check and explain pipeline files; promote and repeat pipelines."`
 	Machine   MachineCmd   `cmd:"" help:"Which agent types serve the machine types of hosted products."`
+	Secret    SecretCmd    `cmd:"" help:"Variables and files for jobs that nobody is shown."`
 	Token     TokenCmd     `cmd:"" help:"Your own API tokens."`
+	Admin     AdminCmd     `cmd:"" help:"What is done to a server as a whole."`
 	GitHook   GitHookCmd   `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
 	Version   VersionCmd   `cmd:"" help:"Print the version."`
 }
