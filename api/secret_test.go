@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -199,4 +200,42 @@ func TestMasterKeyByAPI(t *testing.T) {
 		t.Errorf("%v", keys)
 	}
 	w.expect(403, w.call("POST", "/api/v1alpha/master_key", `{"step":"rekey"}`, "Authorization", "Token "+w.viewer))
+}
+
+func TestSecretsMayBlockEntering(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	var job string
+	w.write(func(tx *store.Tx) error {
+		p, err := w.en.Create(tx, w.flow, engine.Source{File: "other.yml", YAML: []byte(pipelineFile), Select: func(plan *signalbox.Plan) error {
+			plan.Blocks[0].Jobs[0].Spec.Secrets = []string{"deploy"}
+			return nil
+		}}, "test")
+		if err != nil {
+			return err
+		}
+		jobs, err := tx.JobsOf(p.ID)
+		if len(jobs) == 0 {
+			// It waits in its queue: this workflow has a pipeline that runs.
+			return errors.New("the pipeline has no job")
+		}
+		job = "/api/v1alpha/jobs/" + jobs[0].ID
+		return err
+	})
+	says := func(what string, a answer, status int, text string) {
+		t.Helper()
+		if a.status != status || !strings.Contains(a.body, text) {
+			t.Errorf("%s: %d %s, want %d %q", what, a.status, a.body, status, text)
+		}
+	}
+	const blocked = "Some secrets used in this job are blocking this operation"
+	w.expect(200, w.call("POST", orgSecrets, `{"metadata":{"name":"deploy"},"org_config":{"debug_access":"JOB_DEBUG_NO"}}`))
+	says("debugging", w.call("POST", job+"/debug", ""), 403, blocked)
+	says("attaching", w.call("GET", job+"/debug_ssh_key", ""), 403, "SSH keys are not available")
+	w.expect(200, w.call("PATCH", orgSecrets+"/deploy", `{"org_config":{"debug_access":"JOB_DEBUG_YES","attach_access":"JOB_ATTACH_NO"}}`))
+	says("attaching", w.call("GET", job+"/debug_ssh_key", ""), 403, blocked)
+	says("debugging", w.call("POST", job+"/debug", ""), 200, "Debug Session")
+	// The project's own secret of that name is what the job would get, and it has no such rule.
+	w.expect(200, w.call("POST", projectSecrets, `{"metadata":{"name":"deploy"}}`))
+	says("attaching", w.call("GET", job+"/debug_ssh_key", ""), 403, "SSH keys are not available")
 }

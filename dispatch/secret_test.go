@@ -224,9 +224,9 @@ func TestWhoGetsWhichSecret(t *testing.T) {
 		p := r.vault()
 		other := &signalbox.Project{Name: "other", GitURL: "/srv/other.git", DefaultBranch: "main", PipelineFile: "p.yml"}
 		r.write(func(tx *store.Tx) error { return tx.CreateProject(other, "test") })
-		r.secret("", "all", signalbox.SecretAccess{}, "A=organization")
+		all := r.secret("", "all", signalbox.SecretAccess{}, "A=organization")
 		r.secret("", "some", signalbox.SecretAccess{Projects: signalbox.ProjectsAllowed, ProjectIDs: []string{p.ID}}, "A=some")
-		none := r.secret("", "none", signalbox.SecretAccess{Projects: signalbox.ProjectsNone, ProjectIDs: []string{p.ID}}, "A=none")
+		r.secret("", "none", signalbox.SecretAccess{Projects: signalbox.ProjectsNone, ProjectIDs: []string{p.ID}}, "A=none")
 		r.secret("", "shadowed", signalbox.SecretAccess{}, "A=organization")
 		r.secret(p.ID, "shadowed", signalbox.SecretAccess{}, "A=project")
 		r.secret(p.ID, "own", signalbox.SecretAccess{}, "A=own")
@@ -246,7 +246,7 @@ func TestWhoGetsWhichSecret(t *testing.T) {
 			{other, "branch", []string{"shadowed"}, "organization"},
 			{p, "branch", []string{"own"}, "own"},
 			{other, "branch", []string{"own"}, "Secret own not found"},
-			{p, "branch", []string{none.ID}, "Secret " + none.ID + " not found"},
+			{p, "branch", []string{all.ID}, "Secret " + all.ID + " not found"},
 			{p, "tag", []string{"all", "own", "all"}, "own organization"},
 			{p, "branch", []string{"x", "all", "y"}, "Secret x not found, Secret y not found"},
 			{p, "pull-request", []string{"all", "own", "x"}, ""},
@@ -331,6 +331,24 @@ func TestASecretMayForbidDebugging(t *testing.T) {
 		synctest.Wait()
 		if j := r.jobRow(d.ID); j.Result != signalbox.JobFailed || j.FailureReason != secret.Blocked {
 			t.Errorf("a debug job of a secret that forbids it: %s %q", j.Result, j.FailureReason)
+		}
+		// The same when it is forbidden between offer and fetch.
+		rule := func(noDebug bool) {
+			if _, err := r.hub.Secrets.Update(context.Background(), "", "one", secret.Change{Access: &signalbox.SecretAccess{Projects: signalbox.ProjectsAll, NoDebug: noDebug}}, "user:ann"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rule(false)
+		d = debug()
+		if res := r.say(token, waits); res.JobID != d.ID {
+			t.Fatalf("%+v", res)
+		}
+		rule(true)
+		if w := r.fetch(token, d.ID); w.Code != http.StatusNotFound {
+			t.Errorf("fetching it: %d", w.Code)
+		}
+		if j := r.jobRow(d.ID); j.FailureReason != secret.Blocked {
+			t.Errorf("%s %q", j.Result, j.FailureReason)
 		}
 	})
 }
