@@ -1,6 +1,9 @@
 package signalbox
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // JobState is where a job stands. The public API shows offered as queued.
 type JobState string
@@ -66,6 +69,15 @@ type JobSpec struct {
 	Containers  []Container `json:"containers,omitempty"`
 	PullSecrets []string    `json:"pull_secrets,omitempty"` // names, for the images of the containers
 	Retry       *Retry      `json:"retry,omitempty"`
+}
+
+// SecretNames are all secrets that a job needs: its own, those of its containers, and those for their images.
+func (s *JobSpec) SecretNames() []string {
+	out := slices.Clone(s.Secrets)
+	for _, c := range s.Containers {
+		out = append(out, c.Secrets...)
+	}
+	return append(out, s.PullSecrets...)
 }
 
 // Container is one container of a job; the first one runs its commands, the others are reachable by name.

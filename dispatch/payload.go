@@ -101,11 +101,9 @@ func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
 	}
 	if len(spec.Containers) > 0 {
 		p.Executor = "dockercompose"
-		p.Compose = compose(spec)
+		p.Compose = compose(c)
 	}
-	for _, f := range c.SecretFiles {
-		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString([]byte(f.Content.Reveal())), Mode: "0644"})
-	}
+	p.Files = append(p.Files, secretFiles(c.SecretFiles)...)
 	for _, f := range spec.Files {
 		p.Files = append(p.Files, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString(f.Content), Mode: f.Mode})
 	}
@@ -113,13 +111,37 @@ func Payload(c engine.JobContext, logger agentapi.Logger) *agentapi.JobPayload {
 	return p
 }
 
-// compose describes the containers of a job.
-func compose(spec signalbox.JobSpec) *agentapi.Compose {
+// compose describes the containers of a job. Each gets the variables of its own secrets, and then its own.
+func compose(c engine.JobContext) *agentapi.Compose {
+	secrets := func(names ...string) (vars []agentapi.EnvVar, files []agentapi.File) {
+		vars, files = []agentapi.EnvVar{}, []agentapi.File{}
+		if c.SecretsOf == nil {
+			return vars, files
+		}
+		v, f := c.SecretsOf(names)
+		for _, e := range v {
+			vars = append(vars, agentapi.EnvVar{Name: e.Name, Value: base64.StdEncoding.EncodeToString([]byte(e.Value.Reveal()))})
+		}
+		return vars, append(files, secretFiles(f)...)
+	}
 	out := &agentapi.Compose{Containers: []agentapi.Container{}, ImagePullCredentials: []agentapi.ImagePullCredential{}, HostSetupCommands: []agentapi.Command{}}
-	for _, c := range spec.Containers {
+	for _, k := range c.Job.Spec.Containers {
+		vars, files := secrets(k.Secrets...)
 		out.Containers = append(out.Containers, agentapi.Container{
-			Name: c.Name, Image: c.Image, Command: c.Command, Entrypoint: c.Entrypoint, User: c.User, EnvVars: variables(c.EnvVars), Files: []agentapi.File{},
+			Name: k.Name, Image: k.Image, Command: k.Command, Entrypoint: k.Entrypoint, User: k.User, EnvVars: append(vars, variables(k.EnvVars)...), Files: files,
 		})
+	}
+	for _, name := range c.Job.Spec.PullSecrets {
+		vars, files := secrets(name)
+		out.ImagePullCredentials = append(out.ImagePullCredentials, agentapi.ImagePullCredential{EnvVars: vars, Files: files})
+	}
+	return out
+}
+
+func secretFiles(files []signalbox.SecretFile) []agentapi.File {
+	var out []agentapi.File
+	for _, f := range files {
+		out = append(out, agentapi.File{Path: f.Path, Content: base64.StdEncoding.EncodeToString([]byte(f.Content.Reveal())), Mode: "0644"})
 	}
 	return out
 }

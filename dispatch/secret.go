@@ -11,7 +11,7 @@ import (
 
 // hand adds the secrets of a job to what its payload is made from. refused is why there must be no payload.
 func (h *Hub) hand(tx *store.Tx, a *signalbox.Attempt, c *engine.JobContext) (used []string, refused string, err error) {
-	names := c.Job.Spec.Secrets
+	names := c.Job.Spec.SecretNames()
 	if len(names) == 0 {
 		return nil, "", nil
 	}
@@ -19,17 +19,18 @@ func (h *Hub) hand(tx *store.Tx, a *signalbox.Attempt, c *engine.JobContext) (us
 		return nil, secret.NotFound(names), nil
 	}
 	b, refused, err := h.Secrets.Hand(tx, a, c.Job, c.Project, c.Workflow)
-	c.SecretVars, c.SecretFiles = b.EnvVars, b.Files
+	c.SecretVars, c.SecretFiles = b.Of(c.Job.Spec.Secrets)
+	c.SecretsOf = b.Of
 	return b.Used, refused, err
 }
 
 // refusal tells why a job must not be offered, "" when it may.
 func (h *Hub) refusal(tx *store.Tx, j *signalbox.Job) (string, error) {
-	if len(j.Spec.Secrets) == 0 {
+	if len(j.Spec.SecretNames()) == 0 {
 		return "", nil
 	}
 	if h.Secrets == nil {
-		return secret.NotFound(j.Spec.Secrets), nil
+		return secret.NotFound(j.Spec.SecretNames()), nil
 	}
 	p, err := tx.Project(j.ProjectID)
 	if err != nil {

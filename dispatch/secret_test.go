@@ -68,7 +68,7 @@ func (r *replay) secretJob(p *signalbox.Project, refType string, spec signalbox.
 			File: "p.yml", YAML: []byte("version: v1.0\nagent: {machine: {type: s1-linux}}\nblocks:\n  - task:\n      jobs: [{commands: [\"true\"]}]\n"),
 			Select: func(plan *signalbox.Plan) error {
 				s := &plan.Blocks[0].Jobs[0].Spec
-				s.Secrets, s.EnvVars, s.Files = spec.Secrets, spec.EnvVars, spec.Files
+				s.Secrets, s.EnvVars, s.Files, s.Containers, s.PullSecrets = spec.Secrets, spec.EnvVars, spec.Files, spec.Containers, spec.PullSecrets
 				return nil
 			},
 		}, "test")
@@ -149,6 +149,81 @@ func TestSecretsInThePayload(t *testing.T) {
 		if diff := cmp.Diff([]string{"/etc/x 0644 one", ".ssh/a 0644 \x00\xff", "/etc/x 0644 two", "/etc/x 0600 own"}, files); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
 		}
+	})
+}
+
+// A job and each of its containers get their own secrets and nobody else's.
+func TestSecretsOfContainers(t *testing.T) {
+	bubble(t, func(r *replay) {
+		p := r.vault()
+		r.secret("", "job", signalbox.SecretAccess{}, "J=1")
+		r.secret("", "db", signalbox.SecretAccess{}, "PW=first", "/etc/db=file")
+		r.secret("", "hub", signalbox.SecretAccess{}, "DOCKER_CREDENTIAL_TYPE=DockerHub", "DOCKERHUB_PASSWORD=pull")
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.secretJob(p, "branch", signalbox.JobSpec{
+			Secrets: []string{"job"}, PullSecrets: []string{"hub"},
+			Containers: []signalbox.Container{
+				{Name: "main", Image: "go", User: "u", Entrypoint: "e", Command: "c"},
+				{Name: "db", Image: "pg", Secrets: []string{"db"}, EnvVars: []signalbox.EnvVar{{Name: "PW", Value: "own"}}},
+			},
+		})
+		got := r.payload(token, job)
+		b := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+		want := &agentapi.Compose{
+			Containers: []agentapi.Container{
+				{Name: "main", Image: "go", User: "u", Entrypoint: "e", Command: "c", EnvVars: []agentapi.EnvVar{}, Files: []agentapi.File{}},
+				{
+					Name: "db", Image: "pg", EnvVars: []agentapi.EnvVar{{Name: "PW", Value: b("first")}, {Name: "PW", Value: b("own")}},
+					Files: []agentapi.File{{Path: "/etc/db", Content: b("file"), Mode: "0644"}},
+				},
+			},
+			ImagePullCredentials: []agentapi.ImagePullCredential{{
+				EnvVars: []agentapi.EnvVar{{Name: "DOCKER_CREDENTIAL_TYPE", Value: b("DockerHub")}, {Name: "DOCKERHUB_PASSWORD", Value: b("pull")}}, Files: []agentapi.File{},
+			}},
+			HostSetupCommands: []agentapi.Command{},
+		}
+		if diff := cmp.Diff(want, got.Compose); diff != "" || got.Executor != "dockercompose" {
+			t.Errorf("%s: %s", got.Executor, diff)
+		}
+		if len(envOf(t, got, "J")) != 1 || len(envOf(t, got, "PW")) != 0 || len(got.Files) != 0 {
+			t.Errorf("the job itself got %v and %d files", got.EnvVars, len(got.Files))
+		}
+		if v := envOf(t, got, "SEMAPHORE_AGENT_MACHINE_ENVIRONMENT_TYPE"); len(v) != 1 || v[0] != "container" {
+			t.Errorf("environment type %q", v)
+		}
+		values, _, err := r.hub.Secrets.Handed(context.Background(), r.attemptOf(job))
+		if err != nil || len(values) != 5 {
+			t.Errorf("%d values are kept out of the log, %v", len(values), err)
+		}
+	})
+}
+
+func (r *replay) attemptOf(job string) (id string) {
+	r.Helper()
+	r.write(func(tx *store.Tx) error {
+		j, err := tx.Job(job)
+		id = j.AttemptID
+		return err
+	})
+	return id
+}
+
+// A missing secret of a container fails the job as one of the job does.
+func TestAMissingSecretOfAContainer(t *testing.T) {
+	bubble(t, func(r *replay) {
+		p := r.vault()
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		id := r.secretJob(p, "branch", signalbox.JobSpec{
+			Containers: []signalbox.Container{{Name: "main", Image: "go", Secrets: []string{"none"}}}, PullSecrets: []string{"hub"},
+		})
+		r.say(token, waits)
+		r.write(func(tx *store.Tx) error {
+			j, err := tx.Job(id)
+			if j.FailureReason != "Secret none not found, Secret hub not found" || j.Reason != signalbox.ReasonStartFailed {
+				t.Errorf("%s %s %q", j.State, j.Reason, j.FailureReason)
+			}
+			return err
+		})
 	})
 }
 

@@ -22,6 +22,8 @@ type JobContext struct {
 	Job             *signalbox.Job
 	SecretVars      []signalbox.SecretVar  // where the job is handed out, and nowhere else
 	SecretFiles     []signalbox.SecretFile // the same
+	// SecretsOf opens other secrets of the job, those of its containers; nil where it has none.
+	SecretsOf func(names []string) ([]signalbox.SecretVar, []signalbox.SecretFile)
 }
 
 // JobEnv returns the variables of a job in the order in which later ones win: what every job gets, git, secrets, workflow

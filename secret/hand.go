@@ -79,7 +79,7 @@ const Blocked = "Some secrets used in this job are blocking this operation"
 
 // Refusal tells why a job may not be handed out, "" when it may.
 func Refusal(tx *store.Tx, p *signalbox.Project, w *signalbox.Workflow, j *signalbox.Job) (string, error) {
-	found, missing, err := Find(tx, p, w, j.Spec.Secrets)
+	found, missing, err := Find(tx, p, w, j.Spec.SecretNames())
 	if err != nil {
 		return "", err
 	}
@@ -99,6 +99,21 @@ type Bundle struct {
 	EnvVars []signalbox.SecretVar
 	Files   []signalbox.SecretFile
 	Used    []string // ids of the secrets whose time of use should be noted
+
+	parts map[string]part // by name
+}
+
+type part struct {
+	vars  []signalbox.SecretVar
+	files []signalbox.SecretFile
+}
+
+// Of returns what the secrets of these names hold, in their order. A job and each of its containers get only their own.
+func (b Bundle) Of(names []string) (vars []signalbox.SecretVar, files []signalbox.SecretFile) {
+	for _, n := range lastOfEach(names) {
+		vars, files = append(vars, b.parts[n].vars...), append(files, b.parts[n].files...)
+	}
+	return vars, files
 }
 
 // Resolve opens the secrets that a job of a project and workflow gets by these names, and says which names are missing. The
@@ -116,7 +131,7 @@ func (x *Secrets) Resolve(tx *store.Tx, p *signalbox.Project, w *signalbox.Workf
 		if err != nil {
 			return b, nil, nil, err
 		}
-		if err := x.add(&b, s.ProjectID, v); err != nil {
+		if err := x.add(&b, s, v); err != nil {
 			return b, nil, nil, err
 		}
 		if tx.Now.Sub(s.UsedAt) > time.Minute {
@@ -127,16 +142,20 @@ func (x *Secrets) Resolve(tx *store.Tx, p *signalbox.Project, w *signalbox.Workf
 	return b, versions, nil, nil
 }
 
-func (x *Secrets) add(b *Bundle, projectID string, v *signalbox.SecretVersion) error {
-	vars, files, err := x.open(projectID, v)
+func (x *Secrets) add(b *Bundle, s *signalbox.Secret, v *signalbox.SecretVersion) error {
+	vars, files, err := x.open(s.ProjectID, v)
 	b.EnvVars, b.Files = append(b.EnvVars, vars...), append(b.Files, files...)
+	if b.parts == nil {
+		b.parts = map[string]part{}
+	}
+	b.parts[s.Name] = part{vars, files}
 	return err
 }
 
 // Hand opens what an attempt gets, and notes the versions, so that asking again gives the same and the log knows what must
 // not be in it. refused is why the job must not be handed out at all, "" otherwise.
 func (x *Secrets) Hand(tx *store.Tx, a *signalbox.Attempt, j *signalbox.Job, p *signalbox.Project, w *signalbox.Workflow) (b Bundle, refused string, err error) {
-	if len(j.Spec.Secrets) == 0 {
+	if len(j.Spec.SecretNames()) == 0 {
 		return b, "", nil
 	}
 	noted, err := tx.AttemptSecrets(a.ID)
@@ -148,7 +167,7 @@ func (x *Secrets) Hand(tx *store.Tx, a *signalbox.Attempt, j *signalbox.Job, p *
 		if err != nil {
 			return b, "", err
 		}
-		if err := x.add(&b, s.ProjectID, v); err != nil {
+		if err := x.add(&b, s, v); err != nil {
 			return b, "", err
 		}
 	}
@@ -158,7 +177,7 @@ func (x *Secrets) Hand(tx *store.Tx, a *signalbox.Attempt, j *signalbox.Job, p *
 	if refused, err = Refusal(tx, p, w, j); err != nil || refused != "" {
 		return b, refused, err
 	}
-	b, versions, missing, err := x.Resolve(tx, p, w, j.Spec.Secrets)
+	b, versions, missing, err := x.Resolve(tx, p, w, j.Spec.SecretNames())
 	if err != nil || len(missing) > 0 {
 		return b, NotFound(missing), err
 	}
@@ -201,7 +220,7 @@ func (x *Secrets) Handed(ctx context.Context, attemptID string) (values []signal
 			return err
 		}
 		j, err := tx.Job(a.JobID)
-		if err != nil || len(j.Spec.Secrets) == 0 {
+		if err != nil || len(j.Spec.SecretNames()) == 0 {
 			return err
 		}
 		noted, err := tx.AttemptSecrets(attemptID)
@@ -214,7 +233,7 @@ func (x *Secrets) Handed(ctx context.Context, attemptID string) (values []signal
 			if err != nil {
 				return err
 			}
-			if err := x.add(&b, s.ProjectID, v); err != nil {
+			if err := x.add(&b, s, v); err != nil {
 				return err
 			}
 		}

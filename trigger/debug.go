@@ -51,7 +51,7 @@ func MayEnter(tx *store.Tx, j *signalbox.Job, by route.Actor, how auth.Access) e
 	if err := auth.MayEnter(how, role, p, signalbox.RefKindOf(p, w)); err != nil {
 		return err
 	}
-	secrets, _, err := secret.Find(tx, p, w, j.Spec.Secrets)
+	secrets, _, err := secret.Find(tx, p, w, j.Spec.SecretNames())
 	if err != nil {
 		return err
 	}
