@@ -52,8 +52,8 @@ func (c *MachineListCmd) Run(ctx context.Context, g *Globals) error {
 type MachineMapCmd struct {
 	Machine   string `arg:"" help:"Machine type as in pipeline files, or a pattern with * and ?; * alone is the default for all others."`
 	AgentType string `arg:"" help:"The agent type that serves it."`
-	Image     string `help:"Only for this os_image, or pattern of one." default:"*"`
-	First     bool   `help:"Try this rule before all others; otherwise it is tried last."`
+	Image     string `help:"Only for this os_image, or pattern of one." default:"*" env:"SIGNALBOX_IMAGE"`
+	First     bool   `help:"Try this rule before all others; otherwise it is tried last." env:"SIGNALBOX_FIRST"`
 }
 
 // Help is what --help says beside the flags.
@@ -82,7 +82,7 @@ func (c *MachineMapCmd) Run(ctx context.Context, g *Globals) error {
 // MachineUnmapCmd is `signalbox machine unmap`.
 type MachineUnmapCmd struct {
 	Machine string `arg:"" help:"Machine type or pattern, as it was given."`
-	Image   string `help:"Its os_image." default:"*"`
+	Image   string `help:"Its os_image." default:"*" env:"SIGNALBOX_IMAGE"`
 }
 
 func (c *MachineUnmapCmd) Run(ctx context.Context, g *Globals) error {

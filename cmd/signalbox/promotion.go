@@ -16,8 +16,8 @@ const pipelines = "/api/v1alpha/pipelines"
 type PipelinePromoteCmd struct {
 	Pipeline string            `arg:"" help:"Pipeline id."`
 	Name     string            `arg:"" help:"Name of the promotion."`
-	Param    map[string]string `help:"Value of a parameter; may be given several times." placeholder:"NAME=VALUE"`
-	Override bool              `help:"Although the pipeline has not passed."`
+	Param    map[string]string `help:"Value of a parameter; may be given several times." placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
+	Override bool              `help:"Although the pipeline has not passed." env:"SIGNALBOX_OVERRIDE"`
 }
 
 func (c *PipelinePromoteCmd) Run(ctx context.Context, g *Globals) error {
@@ -89,7 +89,7 @@ func (c *PipelinePromotionsCmd) Run(ctx context.Context, g *Globals) error {
 // PipelineRerunCmd is `signalbox pipeline rerun`.
 type PipelineRerunCmd struct {
 	Pipeline string `arg:"" help:"Pipeline id."`
-	Follow   bool   `help:"Show what happens until the end; the exit code is the result."`
+	Follow   bool   `help:"Show what happens until the end; the exit code is the result." env:"SIGNALBOX_FOLLOW"`
 }
 
 func (c *PipelineRerunCmd) Run(ctx context.Context, g *Globals) error {
@@ -113,7 +113,7 @@ func (c *PipelineRerunCmd) Run(ctx context.Context, g *Globals) error {
 // WorkflowRerunCmd is `signalbox workflow rerun`.
 type WorkflowRerunCmd struct {
 	ID     string `arg:"" help:"Workflow id."`
-	Follow bool   `help:"Show what happens until the end; the exit code is the result."`
+	Follow bool   `help:"Show what happens until the end; the exit code is the result." env:"SIGNALBOX_FOLLOW"`
 }
 
 func (c *WorkflowRerunCmd) Run(ctx context.Context, g *Globals) error {

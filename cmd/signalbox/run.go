@@ -24,7 +24,7 @@ type RunCmd struct {
 	Block    string            `help:"Run only this block." env:"SIGNALBOX_BLOCK"`
 	Job      string            `help:"Run only the jobs of this name." env:"SIGNALBOX_JOB"`
 	Parallel int               `help:"Jobs at the same time; 0 is one for each processor." default:"0" env:"SIGNALBOX_PARALLEL"`
-	Param    map[string]string `help:"Value of a parameter for templates and jobs; may be given several times." placeholder:"NAME=VALUE"`
+	Param    map[string]string `help:"Value of a parameter for templates and jobs; may be given several times." placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
 	Quiet    bool              `help:"Do not print what the jobs print." env:"SIGNALBOX_QUIET"`
 }
 
