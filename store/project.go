@@ -86,13 +86,16 @@ func (t *Tx) Projects() ([]*signalbox.Project, error) {
 	return many(t, "project", scanProject, `SELECT `+projectColumns+` FROM project WHERE deleted_at = 0 ORDER BY name`)
 }
 
-// DeleteProject marks a project as deleted; its name is free again.
+// DeleteProject marks a project and its tasks as deleted; their names are free again.
 func (t *Tx) DeleteProject(id, actor string) error {
 	n, err := t.exec(`UPDATE project SET deleted_at = $1 WHERE id = $2 AND deleted_at = 0`, ms(t.Now), id)
 	if err != nil {
 		return err
 	}
 	if err := changed(n, "project", id); err != nil {
+		return err
+	}
+	if err := t.deleteTasksOf(id, actor); err != nil {
 		return err
 	}
 	t.Wake(KeyProject(id))

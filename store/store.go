@@ -170,6 +170,9 @@ const KeyQueue = "queue"
 // KeyInitializing is woken whenever a pipeline waits for its file to be read.
 const KeyInitializing = "initializing"
 
+// KeyTasks is woken whenever a task is changed, or one of its runs.
+const KeyTasks = "tasks"
+
 // Watch returns a channel that receives after any of the keys was notified, at least once for any number of
 // notifications since the last receive. Call stop when done. Watch first, look second: nothing is missed then.
 func (s *Store) Watch(keys ...string) (c <-chan struct{}, stop func()) { return s.wake.watch(keys) }
