@@ -23,10 +23,12 @@ var forbidden = []struct {
 	},
 	{[]string{"web"}, []string{"api"}, "web and api are two faces of the same operations; neither calls the other"},
 	{[]string{"api"}, []string{"web"}, "web and api are two faces of the same operations; neither calls the other"},
-	{[]string{"store"}, []string{"engine", "dispatch", "secret", "auth"}, "storage stores; decisions live above it, and it never has a key"},
+	{[]string{"store"}, []string{"engine", "dispatch", "secret", "auth", "schedule"}, "storage stores; decisions live above it, and it never has a key"},
 	{[]string{"web"}, []string{"secret"}, "no page has the means to open a secret"},
 	{[]string{"redact"}, []string{"store", "auth", "joblog", "secret"}, "finding a secret in a text needs the text and the secret only"},
 	{[]string{"secret"}, []string{"dispatch", "engine", "joblog", "api"}, "who uses secrets knows them, not the other way round"},
+	{[]string{"cron"}, []string{"store", "schedule"}, "when a task is due is a pure function"},
+	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
 }
 
 func TestDependencyDirection(t *testing.T) {
@@ -176,6 +178,11 @@ var owners = []struct {
 		[]string{"github.com/santhosh-tekuri/jsonschema"},
 		[]string{"spec"},
 		true, "only the test of the JSON Schema needs a program that reads one",
+	},
+	{
+		[]string{"github.com/adhocore/gronx"},
+		[]string{"cron"},
+		true, "what a cron expression means is decided in one place",
 	},
 	{
 		[]string{"go.yaml.in/yaml"},
