@@ -33,8 +33,10 @@ func (e *Engine) Create(tx *store.Tx, w *signalbox.Workflow, src Source, actor s
 }
 
 // Announce stores the first pipeline of a workflow before its file is read.
-func (e *Engine) Announce(tx *store.Tx, w *signalbox.Workflow, file, actor string) (*signalbox.Pipeline, error) {
-	return announce(tx, &signalbox.Pipeline{WorkflowID: w.ID, ProjectID: w.ProjectID, File: file}, w, actor)
+func (e *Engine) Announce(tx *store.Tx, w *signalbox.Workflow, file, actor string, parameters ...signalbox.EnvVar) (*signalbox.Pipeline, error) {
+	return announce(tx, &signalbox.Pipeline{
+		WorkflowID: w.ID, ProjectID: w.ProjectID, File: file, Origin: signalbox.Origin{Parameters: parameters},
+	}, w, actor)
 }
 
 func announce(tx *store.Tx, p *signalbox.Pipeline, w *signalbox.Workflow, actor string) (*signalbox.Pipeline, error) {

@@ -56,6 +56,12 @@ func (t *Tx) ClaimTaskRuns(n int, lease time.Duration) ([]*signalbox.TaskRun, er
 		t.skipLocked()+`) RETURNING `+taskRunColumns, ms(t.Now.Add(lease)), ms(t.Now), n)
 }
 
+// KeepTaskRun makes the lease of a run that is being tried longer.
+func (t *Tx) KeepTaskRun(id string, lease time.Duration) error {
+	_, err := t.exec(`UPDATE task_run SET lease_until = $1 WHERE id = $2 AND status = 'running'`, ms(t.Now.Add(lease)), id)
+	return err
+}
+
 // FinishTaskRun ends a run as r says; one that has ended keeps its end, and is CodeConflict.
 func (t *Tx) FinishTaskRun(r *signalbox.TaskRun, actor string) error {
 	r.Error, r.ScheduledAt = signalbox.CutText(r.Error, signalbox.MaxTaskError), t.Now

@@ -18,8 +18,7 @@ func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Wor
 	if err := t.LockProject(w.ProjectID); err != nil {
 		return nil, false, err
 	}
-	old, err := one(t, "workflow", w.RequestToken, scanWorkflow,
-		`SELECT `+workflowColumns+` FROM workflow WHERE project_id = $1 AND request_token = $2`, w.ProjectID, w.RequestToken)
+	old, err := t.FindWorkflow(w.ProjectID, w.RequestToken)
 	if err == nil {
 		return old, false, nil
 	}
@@ -46,6 +45,11 @@ func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Wor
 // Workflow returns a workflow by id.
 func (t *Tx) Workflow(id string) (*signalbox.Workflow, error) {
 	return one(t, "workflow", id, scanWorkflow, `SELECT `+workflowColumns+` FROM workflow WHERE id = $1`, id)
+}
+
+// FindWorkflow returns the workflow of a project that a request with a token made.
+func (t *Tx) FindWorkflow(projectID, token string) (*signalbox.Workflow, error) {
+	return one(t, "workflow", token, scanWorkflow, `SELECT `+workflowColumns+` FROM workflow WHERE project_id = $1 AND request_token = $2`, projectID, token)
 }
 
 // WorkflowFilter narrows a list; empty fields do not.

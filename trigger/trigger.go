@@ -70,13 +70,20 @@ func (t *Trigger) Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, 
 	return forge.Mirror(ctx, p.GitURL, filepath.Join(t.o.MirrorDir, p.ID+".git"))
 }
 
+// fetched is Repo for whoever does not hold the project's lock: two fetches into one mirror must not overlap.
+func (t *Trigger) fetched(ctx context.Context, p *signalbox.Project) (*forge.Repo, error) {
+	defer t.lock(p.ID)()
+	return t.Repo(ctx, p)
+}
+
 // Request asks for one workflow.
 type Request struct {
 	Project      *signalbox.Project
-	Ref          string // refs/heads/x, refs/tags/x, or a bare branch name; "" is the default branch
-	SHA          string // "" is where the ref points now
-	Range        string // commit range; "" is <sha>^...<sha>
-	PipelineFile string // "" is the project's
+	Ref          string             // refs/heads/x, refs/tags/x, or a bare branch name; "" is the default branch
+	SHA          string             // "" is where the ref points now
+	Range        string             // commit range; "" is <sha>^...<sha>
+	PipelineFile string             // "" is the project's
+	Parameters   []signalbox.EnvVar // variables of the first pipeline's jobs, and what its templates ask for
 	TriggeredBy  signalbox.TriggeredBy
 	Requester    string // user name, "" for none
 	Actor        string // who it is written down as
@@ -86,16 +93,17 @@ type Request struct {
 
 // prepared is a request with everything that had to be read from the repository.
 type prepared struct {
-	workflow signalbox.Workflow
-	file     string
-	compiled engine.Compiled
-	actor    string
+	workflow   signalbox.Workflow
+	file       string
+	parameters []signalbox.EnvVar
+	compiled   engine.Compiled
+	actor      string
 }
 
 // Start starts the workflow that is asked for and returns it with its first pipeline. A pipeline file that is missing
 // or wrong gives a pipeline that has failed and says why.
 func (t *Trigger) Start(ctx context.Context, r Request) (*signalbox.Workflow, *signalbox.Pipeline, error) {
-	repo, err := t.Repo(ctx, r.Project)
+	repo, err := t.fetched(ctx, r.Project)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -164,11 +172,11 @@ func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error
 	if file == "" {
 		file = r.Project.PipelineFile
 	}
-	compiled, err := Compile(ctx, repo, r.Project, &w, &signalbox.Pipeline{File: file}, engine.Source{})
+	compiled, err := Compile(ctx, repo, r.Project, &w, &signalbox.Pipeline{File: file, Origin: signalbox.Origin{Parameters: r.Parameters}}, engine.Source{})
 	if err != nil {
 		return nil, err
 	}
-	return &prepared{workflow: w, file: file, compiled: compiled, actor: r.Actor}, nil
+	return &prepared{workflow: w, file: file, parameters: r.Parameters, compiled: compiled, actor: r.Actor}, nil
 }
 
 // Rerun starts a workflow that repeats another one: the same commit, file and parameters, for somebody else.
@@ -212,7 +220,7 @@ func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signa
 		}
 		return wf, all[0], nil
 	}
-	ppl, err := t.o.Engine.Announce(tx, wf, p.file, p.actor)
+	ppl, err := t.o.Engine.Announce(tx, wf, p.file, p.actor, p.parameters...)
 	if err == nil {
 		err = t.o.Engine.Initialize(tx, ppl.ID, p.compiled, p.actor)
 	}

@@ -291,6 +291,24 @@ func TestStart(t *testing.T) {
 	}
 }
 
+func TestParametersReachTheFirstPipeline(t *testing.T) {
+	w := newWorld(t)
+	want := []signalbox.EnvVar{{Name: "LEVEL", Value: "2"}}
+	_, ppl, err := w.tr.Start(context.Background(), Request{
+		Project: w.p, Parameters: want, TriggeredBy: signalbox.TriggeredBySchedule, Actor: "schedule", RequestToken: "once",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(ppl.Origin.Parameters, want) {
+		t.Errorf("parameters %v", ppl.Origin.Parameters)
+	}
+	_, ppl, err = w.tr.Start(context.Background(), Request{Project: w.p, TriggeredBy: signalbox.TriggeredBySchedule, Actor: "schedule"})
+	if err != nil || len(ppl.Origin.Parameters) != 0 {
+		t.Errorf("without parameters: %v, %v", ppl.Origin.Parameters, err)
+	}
+}
+
 func TestMirrorOfARepositoryElsewhere(t *testing.T) {
 	w := newWorld(t)
 	dir := filepath.Join(t.TempDir(), "m.git")

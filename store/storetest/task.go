@@ -182,6 +182,11 @@ func testTaskRun(s *suite) {
 	if n := get(s, (*store.Tx).NextTaskTime); !n.After(r.RunAt) {
 		s.Errorf("a leased run is due at %v", n)
 	}
+	lease := get(s, (*store.Tx).NextTaskTime)
+	s.write(func(t *store.Tx) error { return t.KeepTaskRun(r.ID, 3*time.Hour) })
+	if n := get(s, (*store.Tx).NextTaskTime); n.Sub(lease) < time.Hour {
+		s.Errorf("a lease until %v was made longer until %v", lease, n)
+	}
 
 	r.Error = "the repository is away"
 	s.write(func(t *store.Tx) error { return t.RetryTaskRun(r, minutesOn(1), "server") })

@@ -31,6 +31,8 @@ func testWorkflow(s *suite) {
 		s.Error("a repeated request made a second workflow")
 	}
 	s.equal("the workflow of a repeated request", old, first)
+	s.equal("by token", get(s, func(t *store.Tx) (*signalbox.Workflow, error) { return t.FindWorkflow(w.project.ID, "token") }), first)
+	s.missing("unknown token", func(t *store.Tx) error { _, err := t.FindWorkflow(w.project.ID, "none"); return err })
 
 	list := func(f store.WorkflowFilter) []string {
 		return ids(get(s, func(t *store.Tx) ([]*signalbox.Workflow, error) { return t.Workflows(f) }), workflowID)

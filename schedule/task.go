@@ -1,0 +1,146 @@
+package schedule
+
+import (
+	"reflect"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/cron"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// Check tells what is wrong with the settings of a task, and completes those that have a default.
+func Check(k *signalbox.Task) error {
+	if k.Overlap == "" {
+		k.Overlap = signalbox.OverlapAllow
+	}
+	if k.CatchUp == "" {
+		k.CatchUp = signalbox.CatchUpOne
+	}
+	k.Ref = signalbox.ParseRef(k.Ref)
+	if err := signalbox.ValidateTaskName(k.Name); err != nil {
+		return err
+	}
+	kind, short := signalbox.RefParts(k.Ref)
+	switch {
+	case k.Recurring && k.At == "":
+		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs 'at': when it runs, such as \"0 3 * * *\"", k.Name)
+	case k.Recurring && k.Ref == "":
+		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs a branch or reference to run on", k.Name)
+	case k.Recurring && k.PipelineFile == "":
+		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs a pipeline_file", k.Name)
+	case k.Ref != "" && (kind == "" || short == "" || strings.ContainsFunc(k.Ref, badInRef)):
+		return signalbox.Errorf(signalbox.CodeInvalid, "the reference %.100q is none; write a branch name, refs/heads/NAME, refs/tags/NAME or refs/pull/NUMBER/head", k.Ref)
+	case len(k.PipelineFile) > 1000 || strings.ContainsFunc(k.PipelineFile, unicode.IsControl):
+		return signalbox.Errorf(signalbox.CodeInvalid, "pipeline_file %.100q is no path of a file in the repository", k.PipelineFile)
+	case len(k.Description) > 10000:
+		return signalbox.Errorf(signalbox.CodeInvalid, "the description is %d bytes long; at most 10000 are allowed", len(k.Description))
+	case k.Overlap != signalbox.OverlapAllow && k.Overlap != signalbox.OverlapSkip:
+		return signalbox.Errorf(signalbox.CodeInvalid, "overlap %.40q is not known; use allow or skip", k.Overlap)
+	case k.CatchUp != signalbox.CatchUpOne && k.CatchUp != signalbox.CatchUpSkip:
+		return signalbox.Errorf(signalbox.CodeInvalid, "catch_up %.40q is not known; use one or skip", k.CatchUp)
+	}
+	if _, err := cron.Zone(k.TimeZone); err != nil {
+		return err
+	}
+	if k.At != "" {
+		if _, err := cron.Parse(k.At); err != nil {
+			return err
+		}
+	}
+	return checkParameters(k.Parameters)
+}
+
+func badInRef(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" ~^:?*[\\", r) }
+
+// plan sets when a task runs next. An expression that names no time in reach is refused, except where the task stands
+// still anyway.
+func plan(k *signalbox.Task, now time.Time) error {
+	k.NextRunAt = time.Time{}
+	if !k.Recurring || k.Paused {
+		return nil
+	}
+	e, err := cron.Parse(k.At)
+	if err != nil {
+		return err
+	}
+	loc, err := cron.Zone(k.TimeZone)
+	if err != nil {
+		return err
+	}
+	if k.NextRunAt = e.Next(now, loc); k.NextRunAt.IsZero() {
+		return e.Never()
+	}
+	return nil
+}
+
+// Create checks, plans and stores a new task.
+func Create(tx *store.Tx, k *signalbox.Task, actor string) error {
+	if err := Check(k); err != nil {
+		return err
+	}
+	if err := plan(k, tx.Now); err != nil {
+		return err
+	}
+	return tx.CreateTask(k, actor)
+}
+
+// Update lets change set what it wants in a task, then checks, plans and stores it. The next run stays as it was planned
+// unless its time itself changed, so a run that is due is not lost by another change. who is a user's name.
+func Update(tx *store.Tx, id, who, actor string, change func(*signalbox.Task) error) (*signalbox.Task, error) {
+	k, err := tx.LockTask(id)
+	if err != nil {
+		return nil, err
+	}
+	was := *k
+	if err := change(k); err != nil {
+		return nil, err
+	}
+	if err := Check(k); err != nil {
+		return nil, err
+	}
+	what := changes(&was, k)
+	if len(what) == 0 {
+		return k, nil
+	}
+	reason := "changed"
+	if was.Paused != k.Paused {
+		k.PausedBy, k.PausedAt = who, tx.Now
+		if reason = "resumed"; k.Paused {
+			reason = "paused"
+		}
+	}
+	if was.At != k.At || was.TimeZone != k.TimeZone || was.Recurring != k.Recurring || was.Paused != k.Paused {
+		if err := plan(k, tx.Now); err != nil {
+			return nil, err
+		}
+	}
+	return k, tx.UpdateTask(k, actor, reason, strings.Join(what, ", "))
+}
+
+// changes names what differs between two versions of a task.
+func changes(was, is *signalbox.Task) (out []string) {
+	for _, c := range []struct {
+		what    string
+		differs bool
+	}{
+		{"name", was.Name != is.Name},
+		{"description", was.Description != is.Description},
+		{"recurring", was.Recurring != is.Recurring},
+		{"at", was.At != is.At},
+		{"time zone", was.TimeZone != is.TimeZone},
+		{"reference", was.Ref != is.Ref},
+		{"pipeline file", was.PipelineFile != is.PipelineFile},
+		{"parameters", (len(was.Parameters) > 0 || len(is.Parameters) > 0) && !reflect.DeepEqual(was.Parameters, is.Parameters)},
+		{"paused", was.Paused != is.Paused},
+		{"overlap", was.Overlap != is.Overlap},
+		{"catch up", was.CatchUp != is.CatchUp},
+	} {
+		if c.differs {
+			out = append(out, c.what)
+		}
+	}
+	return out
+}
