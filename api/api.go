@@ -14,16 +14,18 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
-// Options for New. Store, Engine, Trigger and Log are required.
+// Options for New. Store, Engine, Trigger, Schedule and Log are required.
 type Options struct {
 	Store          *store.Store
 	Engine         *engine.Engine
 	Trigger        *trigger.Trigger
+	Schedule       *schedule.Scheduler
 	Log            *joblog.Log
 	Secrets        *secret.Secrets // without them there are no routes for secrets
 	OrganizationID string
@@ -40,8 +42,8 @@ type API struct{ Options }
 
 // New returns an API.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Log == nil {
-		return nil, errors.New("api: a store, an engine, a trigger and a log are needed")
+	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Schedule == nil || o.Log == nil {
+		return nil, errors.New("api: a store, an engine, a trigger, a scheduler and a log are needed")
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL
@@ -55,7 +57,18 @@ func (a *API) Routes() []route.Route {
 		return route.Route{Pattern: pattern, Access: route.Needs(string(p)), Style: route.JSON, Handler: h}
 	}
 	const v = "/api/v1alpha"
-	return append(a.secretRoutes(), []route.Route{
+	var tasks []route.Route
+	for _, noun := range []string{v + "/tasks", v + "/schedules"} { // the second is the older name
+		tasks = append(tasks,
+			r("GET "+noun, auth.TaskView, a.listTasks),
+			r("POST "+noun, auth.TaskManage, a.saveTask),
+			r("GET "+noun+"/{task}", auth.TaskView, a.showTask),
+			r("PATCH "+noun+"/{task}", auth.TaskManage, a.updateTask),
+			r("DELETE "+noun+"/{task}", auth.TaskManage, a.deleteTask),
+			r("POST "+noun+"/{task}/run_now", auth.TaskRun, a.runTask),
+		)
+	}
+	return append(append(tasks, a.secretRoutes()...), []route.Route{
 		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
 		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
 		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),

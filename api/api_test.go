@@ -100,6 +100,10 @@ func TestPermissions(t *testing.T) {
 		{"POST", "/jobs/" + w.jobs[0].ID + "/stop"},
 		{"POST", "/self_hosted_agent_types"},
 		{"POST", "/self_hosted_agent_types/s1-linux/reset_token"},
+		{"POST", "/tasks"},
+		{"PATCH", "/tasks/" + w.flow.ID},
+		{"DELETE", "/schedules/" + w.flow.ID},
+		{"POST", "/tasks/" + w.flow.ID + "/run_now"},
 	} {
 		if a := w.call(c.method, "/api/v1alpha"+c.path, "{}", "Authorization", "Token "+w.viewer); a.status != 403 {
 			t.Errorf("a viewer's %s %s: %d %s", c.method, c.path, a.status, a.body)

@@ -51,6 +51,8 @@ func TestAnswersHaveTheirShapes(t *testing.T) {
 		{"agent-type-delete", "DELETE", "/self_hosted_agent_types/s1-new", ""},
 		{"agents", "GET", "/agents", ""},
 		{"agent", "GET", "/agents/golden-agent-2", ""},
+		{"task-create", "POST", "/tasks", `{"yml_definition":` + quote(taskDefinition) + `}`},
+		{"tasks", "GET", "/tasks?project_id=demo", ""},
 		{"token-create", "POST", "/tokens", `{"name":"deploys","expires_in":3600}`},
 		{"tokens", "GET", "/tokens", ""},
 		{"token-revoke", "DELETE", "/tokens/deploys", ""},
@@ -59,6 +61,12 @@ func TestAnswersHaveTheirShapes(t *testing.T) {
 	for _, c := range running {
 		w.golden(c.name, w.call(c.method, "/api/v1alpha"+c.path, c.body), seen)
 	}
+	task := "/api/v1alpha/tasks/" + w.taskNamed("nightly")
+	w.golden("task-update", w.call("PATCH", task, `{"time_zone":"Europe/Berlin","paused":true}`), seen)
+	w.golden("task-run", w.call("POST", task+"/run_now", `{"reference":{"type":"tag","name":"v1"},"parameters":{"LEVEL":"2"}}`), seen)
+	w.golden("task", w.call("GET", task, ""), seen)
+	w.golden("project-with-tasks", w.call("GET", "/api/v1alpha/projects/demo", ""), seen)
+	w.golden("task-delete", w.call("DELETE", task, ""), seen)
 	w.finish(signalbox.JobFailed)
 	w.golden("pipeline-done", w.call("GET", "/api/v1alpha/pipelines/"+w.ppl.ID+"?detailed=true", ""), seen)
 	w.golden("job-finished", w.call("GET", "/api/v1alpha/jobs/"+w.jobs[0].ID, ""), seen)

@@ -69,12 +69,12 @@ type (
 	}
 )
 
-func (a *API) project(p *signalbox.Project) projectBody {
+func (a *API) project(p *signalbox.Project, tasks []*signalbox.Task) projectBody {
 	b := projectBody{APIVersion: "v1alpha", Kind: "Project"}
 	b.Metadata.ID, b.Metadata.Name, b.Metadata.OrgID = p.ID, p.Name, a.OrganizationID
 	url := strings.TrimSuffix(strings.TrimRight(p.GitURL, "/"), ".git")
 	b.Spec = projectSpec{
-		Visibility: "private", Schedulers: []any{}, Tasks: []any{}, CustomPermissions: p.CustomPermissions,
+		Visibility: "private", Schedulers: []any{}, Tasks: projectTasks(tasks), CustomPermissions: p.CustomPermissions,
 		DebugPermissions: kindNames(p.DebugPermissions), AttachPermissions: kindNames(p.AttachPermissions),
 		Repository: repositoryBody{
 			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: p.GitURL, RunOn: []string{"branches", "tags"},
@@ -91,7 +91,11 @@ func (a *API) listProjects(w http.ResponseWriter, r *http.Request) error {
 	if err := a.read(r, func(tx *store.Tx) error {
 		all, err := tx.Projects()
 		for _, p := range all {
-			out = append(out, a.project(p))
+			tasks, err := tasksOf(tx, p.ID)
+			if err != nil {
+				return err
+			}
+			out = append(out, a.project(p, tasks))
 		}
 		return err
 	}); err != nil {
@@ -104,14 +108,39 @@ func (a *API) listProjects(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) showProject(w http.ResponseWriter, r *http.Request) error {
 	var p *signalbox.Project
-	if err := a.read(r, func(tx *store.Tx) (err error) { p, err = tx.FindProject(r.PathValue("project")); return err }); err != nil {
+	var tasks []*signalbox.Task
+	if err := a.read(r, func(tx *store.Tx) (err error) {
+		if p, err = tx.FindProject(r.PathValue("project")); err != nil {
+			return err
+		}
+		tasks, err = tasksOf(tx, p.ID)
+		return err
+	}); err != nil {
 		return err
 	}
-	return write(w, a.project(p))
+	return write(w, a.project(p, tasks))
+}
+
+// projectInput is a project as clients write it.
+type projectInput struct {
+	Metadata struct {
+		Name string `json:"name"`
+	} `json:"metadata"`
+	Spec struct {
+		Repository struct {
+			URL           string `json:"url"`
+			PipelineFile  string `json:"pipeline_file"`
+			DefaultBranch string `json:"default_branch"`
+		} `json:"repository"`
+		CustomPermissions bool     `json:"custom_permissions"`
+		DebugPermissions  []string `json:"debug_permissions"`
+		AttachPermissions []string `json:"attach_permissions"`
+		taskLists
+	} `json:"spec"`
 }
 
 func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
-	var b projectBody
+	var b projectInput
 	if err := read(w, r, &b); err != nil {
 		return err
 	}
@@ -153,8 +182,15 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Where the refs are is noted with the project, so that only later pushes start workflows, even after a crash. A push
 	// between here and the hook is found when refs are compared.
+	var tasks []*signalbox.Task
 	if err := a.Store.Write(ctx, func(tx *store.Tx) error {
 		if err := tx.CreateProject(p, actor(r)); err != nil {
+			return err
+		}
+		if err := b.Spec.taskLists.apply(tx, r, p); err != nil {
+			return err
+		}
+		if tasks, err = tasksOf(tx, p.ID); err != nil {
 			return err
 		}
 		for ref, sha := range refs {
@@ -172,7 +208,7 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 			return errors.Join(signalbox.Errorf(signalbox.CodeInvalid, "the project was not created, because its repository's hook could not be installed: %w", err), gone)
 		}
 	}
-	return write(w, a.project(p))
+	return write(w, a.project(p, tasks))
 }
 
 func kindNames(kinds []signalbox.RefKind) []string {
@@ -212,6 +248,7 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 			Custom *bool     `json:"custom_permissions"`
 			Debug  *[]string `json:"debug_permissions"`
 			Attach *[]string `json:"attach_permissions"`
+			taskLists
 		} `json:"spec"`
 	}
 	if err := read(w, r, &b); err != nil {
@@ -226,6 +263,7 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	var p *signalbox.Project
+	var tasks []*signalbox.Task
 	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
 		found, err := tx.FindProject(r.PathValue("project"))
 		if err != nil {
@@ -259,15 +297,20 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		if err := setPermissions(p, b.Spec.Debug, b.Spec.Attach); err != nil {
 			return err
 		}
-		detail := changes(&was, p)
-		if detail == "" {
-			return nil
+		if detail := changes(&was, p); detail != "" {
+			if err := tx.UpdateProject(p, actor(r), detail); err != nil {
+				return err
+			}
 		}
-		return tx.UpdateProject(p, actor(r), detail)
+		if err := b.Spec.taskLists.apply(tx, r, p); err != nil {
+			return err
+		}
+		tasks, err = tasksOf(tx, p.ID)
+		return err
 	}); err != nil {
 		return err
 	}
-	return write(w, a.project(p))
+	return write(w, a.project(p, tasks))
 }
 
 // changes says in one line what differs between two versions of a project.

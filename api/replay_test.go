@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -135,6 +136,18 @@ func prepare(w *world, name string) {
 			}
 			return nil
 		})
+	case "get-task", "get-tasks", "run-task", "run-task-400", "run-task-params":
+		w.git(w.dir, "branch", "dev", "main")
+		w.write(func(tx *store.Tx) error {
+			return schedule.Create(tx, &signalbox.Task{
+				ID: "7a5c0000-0000-4000-8000-000000000001", ProjectID: w.project.ID, Name: "nightly", Recurring: true, At: "0 3 * * *", Ref: "main",
+				PipelineFile: signalbox.DefaultPipelineFile, Owner: "ann",
+				Parameters: []signalbox.TaskParameter{{Name: "LEVEL", Required: true, Default: "1", Options: []string{"1", "2"}}},
+			}, "user:ann")
+		})
+		if name == "get-task" {
+			w.expect(200, w.call("POST", "/api/v1alpha/tasks/7a5c0000-0000-4000-8000-000000000001/run_now", ""))
+		}
 	case "get-pipeline", "get-pipelines", "attach-finished":
 		w.finish(signalbox.JobFailed)
 	}
@@ -348,8 +361,8 @@ func fits(want string, v any) bool {
 	case strings.HasPrefix(want, "string"):
 		_, ok := v.(string)
 		return ok
-	case want == "object":
-		return kind(v) == "object"
+	case want == "object", want == "array", want == "bool":
+		return kind(v) == want
 	case strings.Contains(want, "|"):
 		s, ok := v.(string)
 		return ok && slices.Contains(strings.Split(want, "|"), s)

@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
@@ -85,8 +86,10 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	w.secrets, err = secret.New(secret.Options{Store: w.st, Keys: keys})
 	w.must(err)
+	sched, err := schedule.New(schedule.Options{Store: w.st, Starter: tr})
+	w.must(err)
 	w.api, err = api.New(api.Options{
-		Store: w.st, Engine: w.en, Trigger: tr, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
+		Store: w.st, Engine: w.en, Trigger: tr, Schedule: sched, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
 		InstallHook: func(context.Context, *signalbox.Project) error { return w.hookErr },
 		CheckHook:   func(id, token string) bool { return token == "hook of "+id },
 	})

@@ -16,6 +16,9 @@ const (
 	WorkflowView    Permission = "workflow.view"
 	WorkflowRun     Permission = "workflow.run"
 	WorkflowStop    Permission = "workflow.stop"
+	TaskView        Permission = "task.view"
+	TaskManage      Permission = "task.manage"
+	TaskRun         Permission = "task.run"
 	JobView         Permission = "job.view"
 	JobStop         Permission = "job.stop"
 	JobDebug        Permission = "job.debug"
@@ -38,6 +41,9 @@ var table = map[Permission][]signalbox.Role{
 	WorkflowView:    {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	WorkflowRun:     {signalbox.RoleAdmin, signalbox.RoleMember},
 	WorkflowStop:    {signalbox.RoleAdmin, signalbox.RoleMember},
+	TaskView:        {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
+	TaskManage:      {signalbox.RoleAdmin, signalbox.RoleMember},
+	TaskRun:         {signalbox.RoleAdmin, signalbox.RoleMember},
 	JobView:         {signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer},
 	JobStop:         {signalbox.RoleAdmin, signalbox.RoleMember},
 	JobDebug:        {signalbox.RoleAdmin, signalbox.RoleMember},

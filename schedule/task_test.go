@@ -249,6 +249,20 @@ func TestRunNow(t *testing.T) {
 	})
 }
 
+func TestASlowRunNowIsLeftAlone(t *testing.T) {
+	bubble(t, func(w *world) {
+		k := w.task("@yearly", func(k *signalbox.Task) { k.Parameters = nil })
+		w.takes = 5 * time.Minute
+		defer w.serve()()
+		if _, err := w.scheduler().RunNow(context.Background(), k.ID, Now{By: "bob"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.starts); n != 1 {
+			t.Errorf("%d starts", n)
+		}
+	})
+}
+
 // Somebody asked, and the server died before the workflow was there: it comes all the same.
 func TestACrashDuringRunNow(t *testing.T) {
 	bubble(t, func(w *world) {

@@ -30,6 +30,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
@@ -66,6 +67,7 @@ type Server struct {
 	files    *artifact.Artifacts
 	builds   *download.Downloads
 	trigger  *trigger.Trigger
+	schedule *schedule.Scheduler
 	certs    *cert.Manager
 	listener net.Listener
 	handler  http.Handler
@@ -265,6 +267,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.hub.Run(gctx) })
 	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error { return s.trigger.Run(gctx) })
+	g.Go(func() error { return s.schedule.Run(gctx) })
 	g.Go(func() error {
 		if err := s.trigger.CatchUp(gctx); err != nil && gctx.Err() == nil {
 			s.o.Logger.Error("could not look for missed pushes", "error", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/signalbox-ci/signalbox/artifact"
 	"github.com/signalbox-ci/signalbox/download"
 	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
@@ -23,8 +24,11 @@ func (s *Server) wire() error {
 	if err != nil {
 		return err
 	}
+	if s.schedule, err = schedule.New(schedule.Options{Store: s.store, Starter: s.trigger, Logger: s.o.Logger}); err != nil {
+		return err
+	}
 	public, err := api.New(api.Options{
-		Store: s.store, Engine: s.engine, Trigger: s.trigger, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
+		Store: s.store, Engine: s.engine, Trigger: s.trigger, Schedule: s.schedule, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
 		InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
 	})
 	if err != nil {
