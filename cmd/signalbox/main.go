@@ -58,6 +58,7 @@ type CLI struct {
 	AgentType AgentTypeCmd `cmd:"" name:"agent-type" help:"Agent types and their tokens."`
 	Agents    AgentsCmd    `cmd:"" help:"List the agents."`
 	Workflow  WorkflowCmd  `cmd:"" help:"Start, follow and stop workflows."`
+	Task      TaskCmd      `cmd:"" help:"Workflows that start at set times."`
 	Job       JobCmd       `cmd:"" help:"Jobs and their logs."`
 	Pipeline  PipelineCmd  `cmd:"" help:"Check and explain pipeline files; promote and repeat pipelines."`
 	Machine   MachineCmd   `cmd:"" help:"Which agent types serve the machine types of hosted products."`
