@@ -20,17 +20,17 @@ import (
 
 // PipelineExplainCmd is `signalbox pipeline explain`.
 type PipelineExplainCmd struct {
-	File        string            `arg:"" optional:"" help:"Pipeline file; default: .semaphore/semaphore.yml of the repository."`
-	Branch      string            `help:"As if this branch were built; default: the one that is checked out." env:"SIGNALBOX_BRANCH" placeholder:"BRANCH" xor:"ref"`
-	Tag         string            `help:"As if this tag were built." placeholder:"TAG" xor:"ref" env:"SIGNALBOX_TAG"`
-	PullRequest string            `help:"As if this pull request were built." placeholder:"NUMBER" xor:"ref" env:"SIGNALBOX_PULL_REQUEST"`
-	Trunk       string            `help:"The project's default branch; default: the one the repository's origin has, else main." placeholder:"BRANCH" env:"SIGNALBOX_TRUNK"`
-	Commit      string            `help:"As if this commit were built; default: HEAD." placeholder:"COMMIT" env:"SIGNALBOX_COMMIT"`
-	Changed     []string          `help:"As if these files had changed, whatever git says; may be given several times." placeholder:"PATH" env:"SIGNALBOX_CHANGED"`
-	Param       map[string]string `help:"Value of a parameter for templates; may be given several times." placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
-	Promoted    bool              `help:"As if a promotion had started it." env:"SIGNALBOX_PROMOTED"`
-	Scheduled   bool              `help:"As if a task had started it." env:"SIGNALBOX_SCHEDULED"`
-	Svg         bool              `help:"Print a picture (SVG) instead of text." env:"SIGNALBOX_SVG"`
+	File        string   `arg:"" optional:"" help:"Pipeline file; default: .semaphore/semaphore.yml of the repository."`
+	Branch      string   `help:"As if this branch were built; default: the one that is checked out." env:"SIGNALBOX_BRANCH" placeholder:"BRANCH" xor:"ref"`
+	Tag         string   `help:"As if this tag were built." placeholder:"TAG" xor:"ref" env:"SIGNALBOX_TAG"`
+	PullRequest string   `help:"As if this pull request were built." placeholder:"NUMBER" xor:"ref" env:"SIGNALBOX_PULL_REQUEST"`
+	Trunk       string   `help:"The project's default branch; default: the one the repository's origin has, else main." placeholder:"BRANCH" env:"SIGNALBOX_TRUNK"`
+	Commit      string   `help:"As if this commit were built; default: HEAD." placeholder:"COMMIT" env:"SIGNALBOX_COMMIT"`
+	Changed     []string `help:"As if these files had changed, whatever git says; may be given several times." placeholder:"PATH" env:"SIGNALBOX_CHANGED"`
+	Param       []string `help:"Value of a parameter for templates; may repeat." sep:"none" placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
+	Promoted    bool     `help:"As if a promotion had started it." env:"SIGNALBOX_PROMOTED"`
+	Scheduled   bool     `help:"As if a task had started it." env:"SIGNALBOX_SCHEDULED"`
+	Svg         bool     `help:"Print a picture (SVG) instead of text." env:"SIGNALBOX_SVG"`
 }
 
 // Help is what --help says beside the flags.
@@ -89,7 +89,10 @@ func (c *PipelineExplainCmd) compile(ctx context.Context, root, file string, dat
 	}
 	w := &signalbox.Workflow{RefType: "branch", BranchName: c.Branch, Label: c.Branch, TriggeredBy: signalbox.TriggeredByHook}
 	p := &signalbox.Pipeline{File: within}
-	p.Origin.Parameters = parametersOf(c.Param)
+	var err error
+	if p.Origin.Parameters, err = parametersOf(c.Param); err != nil {
+		return engine.Compiled{}, err
+	}
 	if c.Promoted {
 		p.Origin.PromotedFrom = "a promotion"
 	}

@@ -14,10 +14,10 @@ const pipelines = "/api/v1alpha/pipelines"
 
 // PipelinePromoteCmd is `signalbox pipeline promote`.
 type PipelinePromoteCmd struct {
-	Pipeline string            `arg:"" help:"Pipeline id."`
-	Name     string            `arg:"" help:"Name of the promotion."`
-	Param    map[string]string `help:"Value of a parameter; may be given several times." placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
-	Override bool              `help:"Although the pipeline has not passed." env:"SIGNALBOX_OVERRIDE"`
+	Pipeline string   `arg:"" help:"Pipeline id."`
+	Name     string   `arg:"" help:"Name of the promotion."`
+	Param    []string `help:"Value of a parameter; may repeat." sep:"none" placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
+	Override bool     `help:"Although the pipeline has not passed." env:"SIGNALBOX_OVERRIDE"`
 }
 
 func (c *PipelinePromoteCmd) Run(ctx context.Context, g *Globals) error {
@@ -25,9 +25,13 @@ func (c *PipelinePromoteCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
+	parameters, err := parametersOf(c.Param)
+	if err != nil {
+		return err
+	}
 	in := map[string]any{}
-	for k, v := range c.Param {
-		in[k] = v
+	for _, p := range parameters {
+		in[p.Name] = p.Value
 	}
 	token := signalbox.NewID() // a repeated request is the same one
 	in["pipeline_id"], in["name"], in["override"], in["request_token"] = c.Pipeline, c.Name, c.Override, token

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +18,12 @@ import (
 
 // RunCmd is `signalbox run`.
 type RunCmd struct {
-	File     string            `arg:"" optional:"" help:"Pipeline file; default: .semaphore/semaphore.yml of the repository."`
-	Block    string            `help:"Run only this block." env:"SIGNALBOX_BLOCK"`
-	Job      string            `help:"Run only the jobs of this name." env:"SIGNALBOX_JOB"`
-	Parallel int               `help:"Jobs at the same time; 0 is one for each processor." default:"0" env:"SIGNALBOX_PARALLEL"`
-	Param    map[string]string `help:"Value of a parameter for templates and jobs; may be given several times." placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
-	Quiet    bool              `help:"Do not print what the jobs print." env:"SIGNALBOX_QUIET"`
+	File     string   `arg:"" optional:"" help:"Pipeline file; default: .semaphore/semaphore.yml of the repository."`
+	Block    string   `help:"Run only this block." env:"SIGNALBOX_BLOCK"`
+	Job      string   `help:"Run only the jobs of this name." env:"SIGNALBOX_JOB"`
+	Parallel int      `help:"Jobs at the same time; 0 is one for each processor." default:"0" env:"SIGNALBOX_PARALLEL"`
+	Param    []string `help:"Value of a parameter for templates and jobs; may repeat." sep:"none" placeholder:"NAME=VALUE" env:"SIGNALBOX_PARAM"`
+	Quiet    bool     `help:"Do not print what the jobs print." env:"SIGNALBOX_QUIET"`
 }
 
 // Help is what --help says beside the flags.
@@ -68,9 +66,13 @@ func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
 	if g.Output == "json" {
 		show.progress = newProgress(g.err)
 	}
+	parameters, err := parametersOf(c.Param)
+	if err != nil {
+		return err
+	}
 	res, err := local.Run(ctx, local.Options{
 		Dir: dir, WorkTree: cwd, File: file, YAML: yaml, Block: c.Block, Job: c.Job, Parallel: c.Parallel, Observer: show, Logger: g.logger(),
-		Parameters: parametersOf(c.Param),
+		Parameters: parameters,
 	})
 	if err != nil {
 		return err
@@ -93,13 +95,17 @@ func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
 	return resultError(string(res.Pipeline.Result))
 }
 
-// parametersOf are the variables of a map, sorted by name.
-func parametersOf(m map[string]string) []signalbox.EnvVar {
+// parametersOf reads NAME=VALUE arguments.
+func parametersOf(list []string) ([]signalbox.EnvVar, error) {
 	var out []signalbox.EnvVar
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		out = append(out, signalbox.EnvVar{Name: name, Value: m[name]})
+	for _, p := range list {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok || name == "" {
+			return nil, &exitCodeError{code: exitInvalid, err: fmt.Errorf("--param %s: write NAME=VALUE", p)}
+		}
+		out = append(out, signalbox.EnvVar{Name: name, Value: value})
 	}
-	return out
+	return out, nil
 }
 
 // rootOf returns the work tree around a folder, "" when there is none.
