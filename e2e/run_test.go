@@ -60,8 +60,10 @@ func TestExamplesRunLocally(t *testing.T) {
 		"05-fail-fast.yml":               {10, "A failed: bad FAILED, slow STOPPED; B stopped: long STOPPED; C canceled: ", nil},
 		"07-prologue-epilogue-merge.yml": {10, "One passed: ok PASSED; Two failed: ko FAILED", nil},
 		"09-promotions.yml":              {0, "Build passed: build PASSED", nil},
-		"10-deploy-templates.yml": {0, "Roll out staging passed: roll - REGION=us PASSED, roll - REGION=eu PASSED, smoke - 1/4 PASSED, smoke - 2/4 PASSED, smoke - 3/4 PASSED, smoke - 4/4 PASSED; OnlyProd passed: ",
-			[]string{"--param", "ENVIRONMENT=staging", "--param", "REGIONS=us,eu", "--param", "SHARDS=2"}},
+		"10-deploy-templates.yml": {
+			0, "Roll out staging passed: roll - REGION=us PASSED, roll - REGION=eu PASSED, smoke - 1/4 PASSED, smoke - 2/4 PASSED, smoke - 3/4 PASSED, smoke - 4/4 PASSED; OnlyProd passed: ",
+			[]string{"--param", "ENVIRONMENT=staging", "--param", "REGIONS=us,eu", "--param", "SHARDS=2"},
+		},
 		"12-partial-rerun.yml": {10, "Prepare passed: prepare PASSED; Checks failed: a PASSED, b FAILED; Shards failed: shard - 1/2 PASSED, shard - 2/2 FAILED; Gate canceled: ", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

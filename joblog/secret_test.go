@@ -91,7 +91,8 @@ func TestSecretsAreNotStored(t *testing.T) {
 				"cat x\nit is hunter2",
 			},
 			{
-				"around the end of a command", []string{printed("it is hunter2-"), word("cmd_finished", `,"directive":"x","exit_code":0`), printed("hunter2!")},
+				"around the end of a command",
+				[]string{printed("it is hunter2-"), word("cmd_finished", `,"directive":"x","exit_code":0`), printed("hunter2!")},
 				"it is hunter2-***!",
 			},
 			{"into a directive", []string{printed("it is hunter2-"), word("cmd_started", `,"directive":"hunter2!"`)}, "it is hunter2-***!\n"},
