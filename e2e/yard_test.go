@@ -26,6 +26,7 @@ type yard struct {
 	engine  *engine.Engine
 	proxy   *proxy
 	token   string
+	other   string // of an agent type besides the yard's own
 	project *signalbox.Project
 	n       int
 }
@@ -73,6 +74,12 @@ func (y *yard) write(fn func(*store.Tx) error) {
 	if err := y.server.Store().Write(context.Background(), fn); err != nil {
 		y.Fatal(err)
 	}
+}
+
+// otherToken makes the token of another agent type and returns what is stored of it.
+func (y *yard) otherToken() (hash string) {
+	y.other, hash = auth.NewToken(auth.TokenRegistration)
+	return hash
 }
 
 // agentCommand is a real agent that reaches the server through the proxy.

@@ -67,6 +67,11 @@ func Compile(ctx context.Context, repo Repository, project *signalbox.Project, w
 		for _, warning := range ev.Warnings() {
 			c.Plan.Warnings = append(c.Plan.Warnings, p.File+": warning: change_in: "+warning.Message)
 		}
+		for _, promo := range c.Plan.Promotions {
+			if _, err := repo.FileAt(ctx, w.CommitSHA, promo.File); signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+				c.Plan.Warnings = append(c.Plan.Warnings, fmt.Sprintf("%s: warning: the promotion %q starts %s, which is not in the repository", p.File, promo.Name, promo.File))
+			}
+		}
 	}
 	return c, nil
 }

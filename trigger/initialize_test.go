@@ -139,6 +139,9 @@ func TestPromotedPipelinesAreInitialized(t *testing.T) {
 	w.file(".semaphore/list.txt", "one\ntwo\n")
 	w.push("train", "main")
 	p := w.start("main")
+	if d := cmp.Diff([]string{`.semaphore/semaphore.yml: warning: the promotion "Missing" starts no/such.yml, which is not in the repository`}, p.Plan.Warnings); d != "" {
+		t.Error(d)
+	}
 	eng := engine.New(engine.Options{Store: w.st, AnyAgent: true})
 	write := func(fn func(tx *store.Tx) error) {
 		t.Helper()
