@@ -131,6 +131,7 @@ type Origin struct {
 	TargetID     string   `json:"target_id,omitempty"`     // the deployment target it was let through by
 	RerunOf      string   `json:"rerun_of,omitempty"`      // the pipeline whose failed jobs this one repeats
 	RerunBy      string   `json:"rerun_by,omitempty"`
+	RerunJob     string   `json:"rerun_job,omitempty"` // the only job of RerunOf that runs again; "" is whatever did not pass
 	Ancestors    []string `json:"ancestors,omitempty"` // artefact ids, of the workflow's first pipeline first
 	Parameters   []EnvVar `json:"parameters,omitempty"`
 }

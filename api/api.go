@@ -93,6 +93,7 @@ func (a *API) Routes() []route.Route {
 		r("GET "+v+"/jobs", auth.JobView, a.listJobs),
 		r("GET "+v+"/jobs/{job}", auth.JobView, a.showJob),
 		r("POST "+v+"/jobs/{job}/stop", auth.JobStop, a.stopJob),
+		r("POST "+v+"/jobs/{job}/rerun", auth.WorkflowRun, a.rerunJob),
 		r("POST "+v+"/jobs/{job}/debug", auth.JobDebug, a.debugJob),
 		r("GET "+v+"/jobs/{job}/debug_ssh_key", auth.JobDebug, a.debugSSHKey),
 		r("GET "+v+"/jobs/{job}/attempts", auth.JobView, a.listAttempts),

@@ -92,6 +92,9 @@ func joinOutput(events []json.RawMessage) []json.RawMessage {
 // findAttempt returns the attempt whose log is asked for. A job that never had one has no log, and the error says why.
 func findAttempt(tx *store.Tx, jobID, n string) (string, error) {
 	j, err := tx.Job(jobID)
+	if err == nil && j.Copied { // its log is that of the job that ran
+		j, err = tx.Job(j.OriginalID)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -107,7 +110,7 @@ func findAttempt(tx *store.Tx, jobID, n string) (string, error) {
 	if n == "" {
 		return j.AttemptID, nil
 	}
-	all, err := tx.Attempts(jobID)
+	all, err := tx.Attempts(j.ID)
 	if err != nil {
 		return "", err
 	}

@@ -121,6 +121,22 @@ func (a *API) rerunPipeline(w http.ResponseWriter, r *http.Request) error {
 	return write(w, map[string]string{"message": "", "pipeline_id": p.ID})
 }
 
+// rerunJob repeats one job.
+func (a *API) rerunJob(w http.ResponseWriter, r *http.Request) error {
+	token, err := requestToken(w, r)
+	if err != nil {
+		return err
+	}
+	var p *signalbox.Pipeline
+	if err := a.Store.Write(r.Context(), func(tx *store.Tx) (err error) {
+		p, err = a.Engine.RerunJob(tx, r.PathValue("job"), token, route.ActorFrom(r.Context()).User.Name, actor(r))
+		return err
+	}); err != nil {
+		return err
+	}
+	return write(w, map[string]string{"message": "", "pipeline_id": p.ID})
+}
+
 // rerunWorkflow repeats all of it, as a workflow of its own.
 func (a *API) rerunWorkflow(w http.ResponseWriter, r *http.Request) error {
 	token, err := requestToken(w, r)

@@ -132,6 +132,34 @@ func TestRerunRoutes(t *testing.T) {
 	if d["partial_rerun_of"] != ppl || d["partially_rerun_by"] != "ann" || d["state"] != "running" {
 		t.Errorf("%v", d)
 	}
+	// The log of a job that was taken over is that of the job that ran.
+	var copied string
+	w.write(func(tx *store.Tx) error {
+		was, err := tx.JobsOf(ppl)
+		if err != nil {
+			return err
+		}
+		if _, err := w.log.Append(t.Context(), was[0].AttemptID, was[0].ID, 0, []byte(`{"event":"cmd_output","timestamp":1,"output":"ran once"}`+"\n")); err != nil {
+			return err
+		}
+		now, err := tx.JobsOf(first["pipeline_id"].(string))
+		copied = now[0].ID
+		return err
+	})
+	if a := w.call("GET", "/api/v1alpha/logs/"+copied, ""); a.status != 200 || !strings.Contains(a.body, "ran once") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	var failed string
+	w.write(func(tx *store.Tx) error {
+		jobs, err := tx.JobsOf(ppl)
+		failed = jobs[1].ID
+		return err
+	})
+	alone := w.expect(200, w.call("POST", "/api/v1alpha/jobs/"+failed+"/rerun", `{"request_token":"3"}`)).(map[string]any)
+	d = w.expect(200, w.call("GET", "/api/v1alpha/pipelines/"+alone["pipeline_id"].(string), "")).(map[string]any)["pipeline"].(map[string]any)
+	if d["partial_rerun_of"] != ppl {
+		t.Errorf("%v", d)
+	}
 	all := w.expect(200, w.call("POST", "/api/v1alpha/plumber-workflows/"+wf+"/reschedule", `{"request_token":"2"}`)).(map[string]any)
 	flow := w.expect(200, w.call("GET", "/api/v1alpha/plumber-workflows/"+all["wf_id"].(string), "")).(map[string]any)["workflow"].(map[string]any)
 	if flow["rerun_of"] != wf || flow["initial_ppl_id"] != all["ppl_id"] {

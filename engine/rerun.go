@@ -9,6 +9,30 @@ import (
 // passed are done from the start, and within the others so are jobs that passed, unless the file wants whole blocks.
 // The same token gives the same pipeline.
 func (e *Engine) Rerun(tx *store.Tx, id, token, by, actor string) (*signalbox.Pipeline, error) {
+	return e.rerun(tx, id, "", token, by, actor)
+}
+
+// RerunJob repeats one job, in a pipeline that takes over everything else as it ended. Blocks that were canceled because of
+// it run when it passes.
+func (e *Engine) RerunJob(tx *store.Tx, jobID, token, by, actor string) (*signalbox.Pipeline, error) {
+	j, err := tx.Job(jobID)
+	if err != nil {
+		return nil, err
+	}
+	b, err := tx.Block(j.BlockID)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case j.DebugOf != "":
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "job %s is a debug session; start another one of job %s", j.ID, j.DebugOf)
+	case b.Kind != signalbox.BlockOfFile:
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "job %s stands beside the blocks of its pipeline; run the pipeline again instead", j.ID)
+	}
+	return e.rerun(tx, j.PipelineID, j.ID, token, by, actor)
+}
+
+func (e *Engine) rerun(tx *store.Tx, id, job, token, by, actor string) (*signalbox.Pipeline, error) {
 	of, err := tx.LockPipeline(id)
 	if err != nil {
 		return nil, err
@@ -16,7 +40,7 @@ func (e *Engine) Rerun(tx *store.Tx, id, token, by, actor string) (*signalbox.Pi
 	switch {
 	case of.State != signalbox.PipelineDone:
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "Only pipelines which are in done state can be partial rebuilt.")
-	case of.Result == signalbox.ResultPassed:
+	case of.Result == signalbox.ResultPassed && job == "":
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "Pipelines which passed can not be partial rebuilt.")
 	case of.Plan == nil:
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "pipeline %s has nothing to repeat: its file could not be read; run the workflow again instead", id)
@@ -25,12 +49,12 @@ func (e *Engine) Rerun(tx *store.Tx, id, token, by, actor string) (*signalbox.Pi
 		WorkflowID: of.WorkflowID, ProjectID: of.ProjectID, ArtefactID: of.ArtefactID, Name: of.Name, File: of.File, YAML: of.YAML,
 		Origin: of.Origin, State: signalbox.PipelineInitializing, QueueKey: of.QueueKey,
 	}
-	p.Origin.RerunOf, p.Origin.RerunBy = of.ID, by
+	p.Origin.RerunOf, p.Origin.RerunBy, p.Origin.RerunJob = of.ID, by, job
 	w, err := tx.Workflow(of.WorkflowID)
 	if err != nil {
 		return nil, err
 	}
-	ask := &signalbox.Promotion{PipelineID: of.ID, Name: rerunRequest, Token: "rerun:" + token, PromotedBy: by, CreatedPipelineID: signalbox.NewID()}
+	ask := &signalbox.Promotion{PipelineID: of.ID, Name: rerunRequest, Token: "rerun:" + job + ":" + token, PromotedBy: by, CreatedPipelineID: signalbox.NewID()}
 	old, isNew, err := tx.CreatePromotion(ask, actor)
 	if err != nil {
 		return nil, err
@@ -62,8 +86,16 @@ func keepPassed(tx *store.Tx, p *signalbox.Pipeline) error {
 	if err != nil {
 		return err
 	}
+	chosen := "" // the block whose job is repeated
+	if p.Origin.RerunJob != "" {
+		j, err := tx.Job(p.Origin.RerunJob)
+		if err != nil {
+			return err
+		}
+		chosen = j.BlockID
+	}
 	for i, b := range now {
-		if i >= len(was) || was[i].Name != b.Name || was[i].Result != signalbox.ResultPassed || was[i].Reason == signalbox.ReasonSkipped {
+		if i >= len(was) || was[i].Name != b.Name || was[i].Result != signalbox.ResultPassed || was[i].Reason == signalbox.ReasonSkipped || was[i].ID == chosen {
 			continue
 		}
 		from := b.State
@@ -97,9 +129,9 @@ func blockJobs(tx *store.Tx, pipelineID, blockID string) (out []*signalbox.Job, 
 	return out, err
 }
 
-// asCopy makes j stand for a job that passed earlier. Its log is that of the job that really ran.
+// asCopy makes j stand for a job that ended earlier. Its log is that of the job that really ran.
 func asCopy(j, of *signalbox.Job) {
-	j.Copied, j.State, j.Result = true, signalbox.JobFinished, signalbox.JobPassed
+	j.Copied, j.State, j.Result, j.Reason, j.FailureReason = true, signalbox.JobFinished, of.Result, of.Reason, of.FailureReason
 	j.QueuedAt, j.StartedAt, j.FinishedAt = of.QueuedAt, of.StartedAt, of.FinishedAt
 	j.OriginalID = of.ID
 	if of.Copied {
@@ -110,12 +142,14 @@ func asCopy(j, of *signalbox.Job) {
 // repeat says what became of the jobs of a block in the pipeline that is repeated.
 type repeat struct {
 	jobs []*signalbox.Job // by index, nil when the whole block runs
+	only string           // the one job that runs again; "" is all that did not pass
 }
 
 // repeated finds the jobs that a block of a repeat stands for. Jobs are taken over one by one only where their number is
 // the same and at least one passed.
 func (e *Engine) repeated(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Block, n int) (repeat, error) {
-	if p.Origin.RerunOf == "" || b.Kind != signalbox.BlockOfFile || p.Plan.Blocks[b.Index].PartialRerun == "block" {
+	only := p.Origin.RerunJob
+	if p.Origin.RerunOf == "" || b.Kind != signalbox.BlockOfFile || only == "" && p.Plan.Blocks[b.Index].PartialRerun == "block" {
 		return repeat{}, nil
 	}
 	was, err := tx.Blocks(p.Origin.RerunOf)
@@ -135,10 +169,10 @@ func (e *Engine) repeated(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Bloc
 		byIndex[j.Index] = j
 		passed = passed || j.State == signalbox.JobFinished && j.Result == signalbox.JobPassed
 	}
-	if !passed {
+	if !passed && only == "" {
 		return repeat{}, nil
 	}
-	return repeat{jobs: byIndex}, nil
+	return repeat{jobs: byIndex, only: only}, nil
 }
 
 func (r repeat) apply(j *signalbox.Job) {
@@ -146,7 +180,7 @@ func (r repeat) apply(j *signalbox.Job) {
 		return
 	}
 	of := r.jobs[j.Index]
-	if of.State == signalbox.JobFinished && of.Result == signalbox.JobPassed {
+	if of.State == signalbox.JobFinished && (r.only == "" && of.Result == signalbox.JobPassed || r.only != "" && of.ID != r.only) {
 		asCopy(j, of)
 		return
 	}

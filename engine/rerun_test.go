@@ -128,6 +128,55 @@ func TestRerunOfAStoppedPipeline(t *testing.T) {
 	}
 }
 
+func TestRerunOfOneJob(t *testing.T) {
+	w := newWorld(t)
+	a := w.agent("one-agent", false)
+	first := w.start(strings.Replace(threeBlocks, `{name: c, commands: ["true"]}`, `{name: c, commands: ["true"]}, {name: e, commands: ["true"]}`, 1))
+	w.run(a, signalbox.JobPassed) // a
+	w.run(a, signalbox.JobPassed) // b
+	w.run(a, signalbox.JobFailed) // c
+	w.run(a, signalbox.JobFailed) // e
+	one := func(id, token string) *signalbox.Pipeline {
+		t.Helper()
+		var p *signalbox.Pipeline
+		w.write(func(tx *store.Tx) (err error) { p, err = w.eng.RerunJob(tx, id, token, "ann", "user:ann"); return err })
+		return w.pipeline(p.ID)
+	}
+	old := w.jobsOf(first.ID)
+	p := one(old["c"].ID, "t")
+	if one(old["c"].ID, "t").ID != p.ID {
+		t.Error("the same request made two pipelines")
+	}
+	jobs := w.jobsOf(p.ID)
+	if jobs["c"].State != signalbox.JobQueued || jobs["c"].OriginalID != old["c"].ID || !jobs["e"].Copied || jobs["e"].Result != signalbox.JobFailed || jobs["e"].Reason != signalbox.ReasonTest {
+		t.Errorf("c %+v\ne %+v", jobs["c"], jobs["e"])
+	}
+	w.run(a, signalbox.JobPassed) // c
+	if p = w.pipeline(p.ID); p.State != signalbox.PipelineDone || p.Result != signalbox.ResultFailed {
+		t.Errorf("with e as it was: %s %s", p.State, p.Result)
+	}
+	// The other one too: then the block passes and what it held up runs.
+	p = one(w.jobsOf(p.ID)["e"].ID, "t")
+	w.run(a, signalbox.JobPassed) // e
+	w.run(a, signalbox.JobPassed) // d
+	if p = w.pipeline(p.ID); p.Result != signalbox.ResultPassed {
+		t.Errorf("%s %s/%s", p.State, p.Result, p.Reason)
+	}
+	// A job of a pipeline that passed may be repeated too, alone.
+	again := one(w.jobsOf(p.ID)["b"].ID, "t")
+	jobs = w.jobsOf(again.ID)
+	if jobs["b"].Copied || !jobs["a"].Copied || !jobs["d"].Copied || again.State != signalbox.PipelineRunning {
+		t.Errorf("%s: a %v, b %v, d %v", again.State, jobs["a"].Copied, jobs["b"].Copied, jobs["d"].Copied)
+	}
+	err := w.st.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := w.eng.RerunJob(tx, jobs["b"].ID, "t", "ann", "user:ann")
+		return err
+	})
+	if signalbox.ErrorCode(err) != signalbox.CodeInvalid {
+		t.Errorf("while it runs: %v", err)
+	}
+}
+
 func TestRetry(t *testing.T) {
 	w := newWorld(t)
 	a := w.agent("one-agent", false)

@@ -69,3 +69,14 @@ func (s *Server) RerunWorkflow(ctx context.Context, workflowID, by, actor string
 	}
 	return w.ID, nil
 }
+
+func (s *Server) RerunJob(ctx context.Context, jobID, by, actor string) (workflow, created string, err error) {
+	err = s.store.Write(ctx, func(tx *store.Tx) error {
+		p, err := s.engine.RerunJob(tx, jobID, signalbox.NewID(), by, actor)
+		if err == nil {
+			workflow, created = p.WorkflowID, p.ID
+		}
+		return err
+	})
+	return workflow, created, err
+}

@@ -61,6 +61,11 @@ func (s *site) RerunPipeline(_ context.Context, id, by, actor string) (string, e
 	return "the-repeat", s.fail
 }
 
+func (s *site) RerunJob(_ context.Context, id, by, actor string) (string, string, error) {
+	s.stops = append(s.stops, "rerun job "+id+" by "+by+" as "+actor)
+	return "the-workflow", "the-repeat", s.fail
+}
+
 func (s *site) RerunWorkflow(_ context.Context, id, by, actor string) (string, error) {
 	s.stops = append(s.stops, "rerun workflow "+id+" by "+by+" as "+actor)
 	return "the-new", s.fail

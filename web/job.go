@@ -41,6 +41,7 @@ type jobBody struct {
 	LogProblem string
 	Failure    *failureView
 	MayStop    bool
+	MayRerun   bool
 	Open       bool
 	BaseURL    string
 
@@ -49,6 +50,7 @@ type jobBody struct {
 	MayDebug    bool
 	DebugDenied string // why somebody who may debug jobs may not debug this one
 	ourAgent    bool
+	rerunnable  bool // its pipeline is done, and it is a job of one of its blocks
 	sessionMark string
 }
 
@@ -101,6 +103,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b.MayStop = may(r, auth.JobStop)
+	b.MayRerun = may(r, auth.WorkflowRun) && b.Job.State == signalbox.JobFinished && b.Job.DebugOf == "" && b.rerunnable
 	b.mayDebug(r)
 	if b.Attempt != nil && may(r, auth.LogView) {
 		focus, _ := strconv.ParseInt(r.URL.Query().Get("line"), 10, 64)
@@ -177,6 +180,10 @@ func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 		stopping = !attempts[len(attempts)-1].StopRequestedAt.IsZero() && j.State == signalbox.JobRunning
 	}
 	b.Name, b.Block, b.SHA = clip(j.Name, 200), clip(block.Name, 200), shortSHA(b.Workflow.CommitSHA)
+	if block.Kind == signalbox.BlockAfter {
+		b.Block = afterName
+	}
+	b.rerunnable = p.State == signalbox.PipelineDone && p.Plan != nil && block.Kind == signalbox.BlockOfFile
 	b.Lamp, b.Why, b.AgentType = jobLamp(j, stopping), jobWhy(j, stopping), clip(j.AgentType, 80)
 	b.Took, b.Wait = took(j.StartedAt, j.FinishedAt, tx.Now), took(j.QueuedAt, j.StartedAt, tx.Now)
 	if j.StartedAt.IsZero() && !j.FinishedAt.IsZero() {

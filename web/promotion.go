@@ -16,6 +16,7 @@ type Starter interface {
 	Promote(ctx context.Context, pipelineID, name string, parameters []signalbox.EnvVar, override bool, by, actor string) (created string, err error)
 	RerunPipeline(ctx context.Context, pipelineID, by, actor string) (created string, err error)
 	RerunWorkflow(ctx context.Context, workflowID, by, actor string) (created string, err error)
+	RerunJob(ctx context.Context, jobID, by, actor string) (workflow, created string, err error)
 }
 
 // promotionView is one promotion of a pipeline, and what became of it.
@@ -126,5 +127,15 @@ func (w *Web) postWorkflowRerun(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	http.Redirect(rw, r, "/workflows/"+url.PathEscape(created), http.StatusSeeOther)
+	return nil
+}
+
+func (w *Web) postJobRerun(rw http.ResponseWriter, r *http.Request) error {
+	who := route.ActorFrom(r.Context())
+	workflow, created, err := w.o.Starter.RerunJob(r.Context(), r.PathValue("id"), who.User.Name, who.Name())
+	if err != nil {
+		return err
+	}
+	http.Redirect(rw, r, workflowURL(workflow, created), http.StatusSeeOther)
 	return nil
 }

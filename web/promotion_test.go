@@ -84,9 +84,22 @@ func TestPromoteAndRerun(t *testing.T) {
 	if status, h, _ := s.do("POST", base+"/rerun", url.Values{}); status != 303 || h.Get("Location") != "/workflows/the-new" {
 		t.Errorf("repeating all answers %d to %q", status, h.Get("Location"))
 	}
+	var unit string
+	s.write(func(tx *store.Tx) error {
+		jobs, err := tx.JobsOf(p.ID)
+		unit = jobs[0].ID
+		return err
+	})
+	if _, text := s.get("/jobs/" + unit); !strings.Contains(text, "Run this job again") {
+		t.Error("the page of a job does not offer to run it again")
+	}
+	if status, h, _ := s.do("POST", "/jobs/"+unit+"/rerun", url.Values{}); status != 303 || h.Get("Location") != "/workflows/the-workflow?pipeline_id=the-repeat" {
+		t.Errorf("repeating a job answers %d to %q", status, h.Get("Location"))
+	}
 	want := []string{
 		"promote " + p.ID + ` "Production <x>" [{WHERE us} {VERSION 1` + "\n" + `2}] true by ana as user:ana`,
 		"rerun pipeline " + p.ID + " by ana as user:ana", "rerun workflow " + p.WorkflowID + " by ana as user:ana",
+		"rerun job " + unit + " by ana as user:ana",
 	}
 	if got := strings.Join(s.stops, "|"); got != strings.Join(want, "|") {
 		t.Errorf("got %q", s.stops)
@@ -102,6 +115,24 @@ func TestPromoteAndRerun(t *testing.T) {
 	for _, path := range []string{base + "/rerun", base + "/pipelines/" + p.ID + "/rerun", base + "/pipelines/" + p.ID + "/promote"} {
 		if status, _, _ := s.do("POST", path, form); status != 403 {
 			t.Errorf("a viewer's %s answers %d", path, status)
+		}
+	}
+}
+
+// A job that was taken over leads to the one that ran.
+func TestACopiedJob(t *testing.T) {
+	s, p := trainSite(t)
+	var b *signalbox.Block
+	s.write(func(tx *store.Tx) error {
+		all, err := tx.Blocks(p.ID)
+		b = all[0]
+		return err
+	})
+	j := s.job(p, b, signalbox.Job{Name: "copy", Index: 7, State: signalbox.JobFinished, Result: signalbox.JobPassed, Copied: true, OriginalID: "the-original"})
+	status, text := s.get("/jobs/" + j.ID)
+	for _, want := range []string{"This job did not run again", `href="/jobs/the-original"`, "Passed earlier", "Taken over from an earlier run"} {
+		if status != 200 || !strings.Contains(text, want) {
+			t.Errorf("%d, the page lacks %q", status, want)
 		}
 	}
 }

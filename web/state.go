@@ -37,6 +37,7 @@ var (
 	lampStopping  = Lamp{"stopping", "Stopping"}
 	lampCanceled  = Lamp{"canceled", "Canceled"}
 	lampSkipped   = Lamp{"skipped", "Skipped"}
+	lampReused    = Lamp{"reused", "Passed earlier"}
 	lampPreparing = Lamp{"preparing", "Preparing"}
 	lampLobby     = Lamp{"lobby", "In the lobby"}
 	lampIdle      = Lamp{"idle", "Idle"}
@@ -80,6 +81,9 @@ func jobLamp(j *signalbox.Job, stopping bool) Lamp {
 	}
 	switch j.Result {
 	case signalbox.JobPassed:
+		if j.Copied {
+			return lampReused
+		}
 		return lampPassed
 	case signalbox.JobFailed:
 		return failedLamp(j.Reason)
@@ -175,6 +179,8 @@ var endReasons = map[signalbox.Reason]string{
 // jobWhy is the one sentence under a job that did not simply pass, "" when its lamp says it all.
 func jobWhy(j *signalbox.Job, stopping bool) string {
 	switch {
+	case j.Copied:
+		return "Taken over from an earlier run"
 	case j.State == signalbox.JobQueued && j.AttemptN > 0:
 		return fmt.Sprintf("Waits for an agent of %s again, after %s", clip(j.AgentType, 60), plural(j.AttemptN, "offer", "offers"))
 	case j.State == signalbox.JobQueued:

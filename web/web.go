@@ -107,6 +107,7 @@ func (w *Web) Routes() []route.Route {
 		page("POST /workflows/{id}/rerun", needs(auth.WorkflowRun), w.postWorkflowRerun),
 		page("GET /jobs/{id}", needs(auth.JobView), w.getJob),
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
+		page("POST /jobs/{id}/rerun", needs(auth.WorkflowRun), w.postJobRerun),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
 		page("GET /jobs/{id}/log/events", needs(auth.LogView), w.getJobEvents),
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),

@@ -298,6 +298,9 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 	return v
 }
 
+// afterName is what people call the block of after_pipeline.
+const afterName = "After the pipeline"
+
 // afterView shows the jobs of after_pipeline behind the blocks that no other one waits for.
 func afterView(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Block, p *signalbox.Pipeline, now time.Time) blockView {
 	last := map[int]bool{}
@@ -310,7 +313,7 @@ func afterView(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Block
 		}
 	}
 	shown := *b
-	shown.Name, shown.Dependencies = "After the pipeline", slices.Sorted(maps.Keys(last))
+	shown.Name, shown.Dependencies = afterName, slices.Sorted(maps.Keys(last))
 	v := blockViewOf(&shown, jobs, all, nil, false, now)
 	if len(jobs) == 0 && p.Plan != nil {
 		v.Why = "Runs when the pipeline is done"

@@ -12,6 +12,7 @@ import (
 
 // JobCmd is `signalbox job`.
 type JobCmd struct {
+	Rerun JobRerunCmd `cmd:"" help:"Run one job again."`
 	Logs  JobLogsCmd  `cmd:"" help:"Print a job's log."`
 	Show  JobShowCmd  `cmd:"" help:"Show a job."`
 	Stop  JobStopCmd  `cmd:"" help:"Stop a job."`

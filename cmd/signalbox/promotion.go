@@ -97,6 +97,11 @@ type PipelineRerunCmd struct {
 }
 
 func (c *PipelineRerunCmd) Run(ctx context.Context, g *Globals) error {
+	return g.rerun(ctx, pipelines+"/"+url.PathEscape(c.Pipeline)+"/partial_rebuild", c.Follow)
+}
+
+// rerun asks for a repeat and tells which pipeline it is.
+func (g *Globals) rerun(ctx context.Context, path string, follow bool) error {
 	api, err := g.client()
 	if err != nil {
 		return err
@@ -104,14 +109,28 @@ func (c *PipelineRerunCmd) Run(ctx context.Context, g *Globals) error {
 	var out struct {
 		ID string `json:"pipeline_id"`
 	}
-	in := map[string]string{"request_token": signalbox.NewID()}
-	if err := api.call(ctx, http.MethodPost, pipelines+"/"+url.PathEscape(c.Pipeline)+"/partial_rebuild", in, &out); err != nil {
+	if err := api.call(ctx, http.MethodPost, path, map[string]string{"request_token": signalbox.NewID()}, &out); err != nil {
 		return err
 	}
-	if c.Follow {
+	if follow {
 		return g.follow(ctx, api, out.ID)
 	}
 	return g.print(map[string]string{"pipeline_id": out.ID}, "Started: pipeline "+out.ID+"\n")
+}
+
+// JobRerunCmd is `signalbox job rerun`.
+type JobRerunCmd struct {
+	ID     string `arg:"" help:"Job id."`
+	Follow bool   `help:"Show what happens until the end; the exit code is the result." env:"SIGNALBOX_FOLLOW"`
+}
+
+// Help is what --help says beside the flags.
+func (*JobRerunCmd) Help() string {
+	return "The job runs again in a new pipeline of its workflow, which takes over everything else as it ended."
+}
+
+func (c *JobRerunCmd) Run(ctx context.Context, g *Globals) error {
+	return g.rerun(ctx, "/api/v1alpha/jobs/"+url.PathEscape(c.ID)+"/rerun", c.Follow)
 }
 
 // WorkflowRerunCmd is `signalbox workflow rerun`.
