@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -259,5 +260,52 @@ func TestTasksOfAProject(t *testing.T) {
 		"tasks":[{"name":"nightly","at":"@daily","branch":"main","pipeline_file":"x.yml"}]}}`))
 	if a := w.call("GET", "/api/v1alpha/tasks?project_id=second", ""); len(w.expect(200, a).([]any)) != 1 {
 		t.Errorf("a project that was made with a task has %s", a.body)
+	}
+}
+
+// The whole way: a task that is due, through the scheduler and the trigger, to a pipeline of the repository.
+func TestAScheduledWorkflow(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	id := w.expect(200, w.call("POST", "/api/v1alpha/tasks", define(taskDefinition))).(string)
+	w.write(func(tx *store.Tx) error {
+		k, err := tx.Task(id)
+		if err == nil {
+			_, err = tx.AdvanceTask(k, tx.Now)
+		}
+		return err
+	})
+	woken, stop := w.st.Watch(store.KeyTasks)
+	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- w.api.Schedule.Run(ctx) }()
+	var run *signalbox.TaskRun
+	for run == nil || run.Status == signalbox.TaskRunRunning {
+		<-woken
+		w.write(func(tx *store.Tx) error {
+			runs, err := tx.TaskRuns(id, 1)
+			if len(runs) > 0 {
+				run = runs[0]
+			}
+			return err
+		})
+	}
+	cancel()
+	w.must(<-ended)
+	var wf *signalbox.Workflow
+	var all []*signalbox.Pipeline
+	w.write(func(tx *store.Tx) (err error) {
+		if wf, err = tx.Workflow(run.WorkflowID); err != nil {
+			return err
+		}
+		all, err = tx.PipelinesOf(wf.ID)
+		return err
+	})
+	if wf.TriggeredBy != signalbox.TriggeredBySchedule || wf.Requester != "ann" || wf.Label != "main" || len(all) != 1 || all[0].State != signalbox.PipelineQueuing && all[0].State != signalbox.PipelineRunning {
+		t.Errorf("%+v %+v", wf, all)
+	}
+	if d := cmp.Diff([]signalbox.EnvVar{{Name: "LEVEL", Value: "1"}}, all[0].Origin.Parameters); d != "" {
+		t.Errorf("parameters: %s", d)
 	}
 }

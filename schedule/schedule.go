@@ -21,6 +21,7 @@ const Actor = "schedule"
 
 const (
 	longestWait = time.Minute // for the next look, if a wake-up was lost or the clock was set
+	afterError  = 5 * time.Second
 	lease       = 30 * time.Second
 	parallel    = 4 // runs that are started at once; each may have to fetch a repository
 	batch       = 100
@@ -85,7 +86,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 // look makes runs of what is due, begins as many as there is room for, and returns how long nothing is to be done.
 func (s *Scheduler) look(ctx context.Context, free chan struct{}, group *sync.WaitGroup) (time.Duration, error) {
 	if err := s.Plan(ctx); err != nil {
-		return longestWait, err
+		return afterError, err
 	}
 	var runs []*signalbox.TaskRun
 	var next, now time.Time
@@ -100,7 +101,7 @@ func (s *Scheduler) look(ctx context.Context, free chan struct{}, group *sync.Wa
 		next, err = tx.NextTaskTime()
 		return err
 	}); err != nil {
-		return longestWait, err
+		return afterError, err
 	}
 	for _, r := range runs {
 		<-free

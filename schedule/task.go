@@ -55,11 +55,10 @@ func Check(k *signalbox.Task) error {
 
 func badInRef(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" ~^:?*[\\", r) }
 
-// plan sets when a task runs next. An expression that names no time in reach is refused, except where the task stands
-// still anyway.
+// plan sets when a task runs next. An expression that names no time in reach is refused, also while the task is paused.
 func plan(k *signalbox.Task, now time.Time) error {
 	k.NextRunAt = time.Time{}
-	if !k.Recurring || k.Paused {
+	if !k.Recurring {
 		return nil
 	}
 	e, err := cron.Parse(k.At)
@@ -70,8 +69,12 @@ func plan(k *signalbox.Task, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if k.NextRunAt = e.Next(now, loc); k.NextRunAt.IsZero() {
+	next := e.Next(now, loc)
+	if next.IsZero() {
 		return e.Never()
+	}
+	if !k.Paused {
+		k.NextRunAt = next
 	}
 	return nil
 }
@@ -112,10 +115,14 @@ func Update(tx *store.Tx, id, who, actor string, change func(*signalbox.Task) er
 			reason = "paused"
 		}
 	}
-	if was.At != k.At || was.TimeZone != k.TimeZone || was.Recurring != k.Recurring || was.Paused != k.Paused {
+	moved := was.At != k.At || was.TimeZone != k.TimeZone || was.Recurring != k.Recurring
+	switch {
+	case moved, was.Paused && !k.Paused:
 		if err := plan(k, tx.Now); err != nil {
 			return nil, err
 		}
+	case k.Paused: // also a task whose last time is over
+		k.NextRunAt = time.Time{}
 	}
 	return k, tx.UpdateTask(k, actor, reason, strings.Join(what, ", "))
 }

@@ -127,6 +127,19 @@ func TestChangesOfATask(t *testing.T) {
 		if signalbox.ErrorCode(err) != signalbox.CodeInvalid || !strings.Contains(err.Error(), "never happens") {
 			t.Errorf("a year that is over: %v", err)
 		}
+		err = w.st.Write(context.Background(), func(tx *store.Tx) error {
+			return Create(tx, &signalbox.Task{ProjectID: w.project.ID, Name: "x", Recurring: true, Paused: true, At: "0 0 31 2 *", Ref: "main", PipelineFile: "x"}, "test")
+		})
+		if signalbox.ErrorCode(err) != signalbox.CodeInvalid || !strings.Contains(err.Error(), "never happens") {
+			t.Errorf("31 February, paused: %v", err)
+		}
+		if change(func(k *signalbox.Task) { k.At = "0 0 4 1 * 2000" }); k.NextRunAt.IsZero() {
+			t.Error("a last time was not planned")
+		}
+		time.Sleep(48 * time.Hour)
+		if change(func(k *signalbox.Task) { k.Paused = true }); !k.Paused {
+			t.Error("a task whose last time is over cannot be paused")
+		}
 	})
 }
 
