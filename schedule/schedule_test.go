@@ -169,15 +169,19 @@ func (w *world) expect(k *signalbox.Task, want ...string) {
 
 func TestATaskRunsAtItsTimes(t *testing.T) {
 	bubble(t, func(w *world) {
-		time.Sleep(30 * time.Second) // looks that nothing wakes would be half a minute late
+		time.Sleep(30 * time.Second)
 		defer w.serve()()
+		soon := w.task("1 0 * * *", nil)
+		time.Sleep(45 * time.Second) // a look that nothing wakes would come at 0:01:30
+		w.expect(soon, "1 00:01 made 1 00:01:00 passed 1")
+		w.write(func(tx *store.Tx) error { return tx.DeleteTask(soon, "test") })
 		k := w.task("0 3 * * *", func(k *signalbox.Task) { k.TimeZone = "Europe/Berlin" })
 		time.Sleep(72 * time.Hour)
 		w.expect(k, "1 02:00 made 1 02:00:00 passed 1", "2 02:00 made 2 02:00:00 passed 1", "3 02:00 made 3 02:00:00 passed 1")
-		if n := len(w.workflows()); n != 3 {
+		if n := len(w.workflows()); n != 4 {
 			t.Errorf("%d workflows", n)
 		}
-		r := w.starts[0]
+		r := w.starts[1]
 		if d := cmp.Diff([]signalbox.EnvVar{{Name: "LEVEL", Value: "2"}}, r.Parameters); d != "" {
 			t.Errorf("parameters: %s", d)
 		}
@@ -225,6 +229,20 @@ func TestSeveralServersStartOneWorkflow(t *testing.T) {
 		if n := len(w.starts); n != 5 {
 			t.Errorf("%d starts", n)
 		}
+	})
+}
+
+// A server that looked long ago, or whose clock is ahead, makes no second run of what another one has planned.
+func TestAStaleLookMakesNoRun(t *testing.T) {
+	bubble(t, func(w *world) {
+		k := w.task("@hourly", nil)
+		time.Sleep(time.Hour)
+		if err := w.scheduler().Plan(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		w.write(func(tx *store.Tx) error { return makeRun(tx, k) })
+		w.expect(k, "1 01:00 made 1 01:00:00 running 0")
 	})
 }
 

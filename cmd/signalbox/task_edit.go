@@ -21,8 +21,8 @@ type TaskCreateCmd struct {
 	Branch      string   `help:"Branch, or a full ref such as refs/tags/v1; default: the project's default branch." env:"SIGNALBOX_TASK_BRANCH" placeholder:"BRANCH"`
 	File        string   `help:"Pipeline file; default: the project's." env:"SIGNALBOX_TASK_FILE" placeholder:"FILE"`
 	Description string   `help:"What it is for." env:"SIGNALBOX_TASK_DESCRIPTION" placeholder:"TEXT"`
-	Overlap     string   `help:"What happens when a run is due while the workflow of an earlier one runs: allow or skip." enum:"allow,skip," default:"" env:"SIGNALBOX_TASK_OVERLAP"`
-	CatchUp     string   `help:"What happens to runs that were due while the server was away: one (the newest runs) or skip." name:"catch-up" enum:"one,skip," default:"" env:"SIGNALBOX_TASK_CATCH_UP"`
+	Overlap     string   `help:"What happens when a run is due while the workflow of an earlier one runs: allow or skip." enum:"allow,skip," default:"" placeholder:"allow|skip" env:"SIGNALBOX_TASK_OVERLAP"`
+	CatchUp     string   `help:"What happens to runs that were due while the server was away: one (the newest runs) or skip." name:"catch-up" enum:"one,skip," default:"" placeholder:"one|skip" env:"SIGNALBOX_TASK_CATCH_UP"`
 	Param       []string `help:"A parameter, which becomes a variable: NAME=DEFAULT, or NAME for one that whoever runs it must give; may repeat." sep:"none" env:"SIGNALBOX_TASK_PARAM" placeholder:"NAME=DEFAULT"`
 	Paused      bool     `help:"Make it, but start nothing yet." env:"SIGNALBOX_TASK_PAUSED"`
 	FromFile    string   `help:"YAML file of kind Schedule that defines the task, instead of everything else." name:"from-file" env:"SIGNALBOX_TASK_FROM_FILE" placeholder:"FILE"`
@@ -107,8 +107,8 @@ type TaskEditCmd struct {
 	Branch      string   `help:"Branch, or a full ref such as refs/tags/v1." env:"SIGNALBOX_TASK_BRANCH" placeholder:"BRANCH"`
 	File        string   `help:"Pipeline file." env:"SIGNALBOX_TASK_FILE" placeholder:"FILE"`
 	Description string   `help:"What it is for." env:"SIGNALBOX_TASK_DESCRIPTION" placeholder:"TEXT"`
-	Overlap     string   `help:"What happens when a run is due while the workflow of an earlier one runs: allow or skip." enum:"allow,skip," default:"" env:"SIGNALBOX_TASK_OVERLAP"`
-	CatchUp     string   `help:"What happens to runs that were due while the server was away: one (the newest runs) or skip." name:"catch-up" enum:"one,skip," default:"" env:"SIGNALBOX_TASK_CATCH_UP"`
+	Overlap     string   `help:"What happens when a run is due while the workflow of an earlier one runs: allow or skip." enum:"allow,skip," default:"" placeholder:"allow|skip" env:"SIGNALBOX_TASK_OVERLAP"`
+	CatchUp     string   `help:"What happens to runs that were due while the server was away: one (the newest runs) or skip." name:"catch-up" enum:"one,skip," default:"" placeholder:"one|skip" env:"SIGNALBOX_TASK_CATCH_UP"`
 	Param       []string `help:"A new default of a parameter, or a new parameter: NAME=DEFAULT; may repeat." sep:"none" env:"SIGNALBOX_TASK_PARAM" placeholder:"NAME=DEFAULT"`
 	FromFile    string   `help:"YAML file of kind Schedule that defines the task anew." name:"from-file" env:"SIGNALBOX_TASK_FROM_FILE" placeholder:"FILE"`
 }
