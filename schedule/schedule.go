@@ -85,11 +85,17 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 // look makes runs of what is due, begins as many as there is room for, and returns how long nothing is to be done.
 func (s *Scheduler) look(ctx context.Context, free chan struct{}, group *sync.WaitGroup) (time.Duration, error) {
+	var runs []*signalbox.TaskRun
+	var next, now time.Time
+	if err := s.o.Store.Read(ctx, func(tx *store.Tx) (err error) { now = tx.Now; next, err = tx.NextTaskTime(); return err }); err != nil {
+		return afterError, err
+	}
+	if next.IsZero() || next.After(now) { // the common case writes nothing
+		return until(next, now), nil
+	}
 	if err := s.Plan(ctx); err != nil {
 		return afterError, err
 	}
-	var runs []*signalbox.TaskRun
-	var next, now time.Time
 	room := len(free) // only this goroutine takes from it
 	if err := s.o.Store.Write(ctx, func(tx *store.Tx) (err error) {
 		runs, now = nil, tx.Now
@@ -113,11 +119,16 @@ func (s *Scheduler) look(ctx context.Context, free chan struct{}, group *sync.Wa
 			s.o.Store.Notify(store.KeyTasks) // there is room again
 		})
 	}
-	switch {
-	case next.IsZero() || len(runs) == room:
-		return longestWait, nil // a change, or the end of a run, comes first
-	case next.Before(now.Add(time.Second)):
-		return max(next.Sub(now), 50*time.Millisecond), nil // another server may hold what is due
+	if len(runs) == room {
+		return longestWait, nil // the end of a run comes first
 	}
-	return min(next.Sub(now), longestWait), nil
+	return until(next, now), nil
+}
+
+// until is how long to wait for a time. What is due already is held by another server, or will be seen at once.
+func until(next, now time.Time) time.Duration {
+	if next.IsZero() {
+		return longestWait
+	}
+	return min(max(next.Sub(now), 50*time.Millisecond), longestWait)
 }
