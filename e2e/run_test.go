@@ -108,6 +108,13 @@ func TestWrongFilesAreRefusedWithTheirPlace(t *testing.T) {
 	}
 }
 
+func TestRunSaysWhichSecretsWereNotThere(t *testing.T) {
+	out, errs, code := runLocally(t, "version: v1.0\nagent: {machine: {type: s1-x}}\nblocks:\n  - task: {secrets: [{name: b}, {name: a}], jobs: [{commands: ['true']}, {commands: ['true']}]}\n")
+	if code != 0 || !strings.Contains(out, "so the jobs ran without a, b.") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestRunOneBlockOrJob(t *testing.T) {
 	yaml := read(t, filepath.Join(examples, "03-dag-failure.yml"))
 	if out, errs, code := runLocally(t, yaml, "--block", "Docs"); code != 0 || strings.Contains(out, "Lint") {

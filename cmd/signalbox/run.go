@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +87,9 @@ func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
 	if res.Snapshot.Changed > 0 {
 		fmt.Fprintf(show.progress.out, "It ran with %d uncommitted changes.\n", res.Snapshot.Changed)
 	}
+	if names := secretsOf(res.Pipeline.Plan); len(names) > 0 {
+		fmt.Fprintf(show.progress.out, "Secrets are with the server only, so the jobs ran without %s.\n", strings.Join(names, ", "))
+	}
 	fmt.Fprintf(show.progress.out, "Logs: %s\n", filepath.Join(dir, "logs"))
 	if g.Output == "json" {
 		if err := g.print(d, ""); err != nil {
@@ -93,6 +97,23 @@ func (c *RunCmd) Run(ctx context.Context, g *Globals) error {
 		}
 	}
 	return resultError(string(res.Pipeline.Result))
+}
+
+// secretsOf are the names of all secrets that the jobs of a plan ask for.
+func secretsOf(p *signalbox.Plan) []string {
+	if p == nil {
+		return nil
+	}
+	var out []string
+	jobs := slices.Clone(p.After)
+	for _, b := range p.Blocks {
+		jobs = append(jobs, b.Jobs...)
+	}
+	for _, j := range jobs {
+		out = append(out, j.Spec.SecretNames()...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // parametersOf reads NAME=VALUE arguments.
