@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
@@ -61,17 +60,7 @@ func (a *API) promote(w http.ResponseWriter, r *http.Request) error {
 	text := func(key string) (string, error) {
 		v := body[key]
 		delete(body, key)
-		switch v := v.(type) {
-		case nil:
-			return "", nil
-		case string:
-			return v, nil
-		case bool:
-			return strconv.FormatBool(v), nil
-		case float64:
-			return strconv.FormatFloat(v, 'f', -1, 64), nil
-		}
-		return "", signalbox.Errorf(signalbox.CodeInvalid, "%.60q must be a text", key)
+		return plainText(key, v)
 	}
 	ask := engine.PromoteRequest{By: route.ActorFrom(r.Context()).User.Name}
 	var pipeline, override string

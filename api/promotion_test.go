@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/store"
@@ -168,6 +170,22 @@ func TestRerunRoutes(t *testing.T) {
 	e := w.expect(200, w.call("GET", path+"/explain", "")).(map[string]any)
 	if e["plan"].(map[string]any)["name"] != "Train" {
 		t.Errorf("%v", e)
+	}
+}
+
+func TestParametersOfAWorkflow(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	m := w.expect(200, w.call("POST", "/api/v1alpha/plumber-workflows", `{"project_id":"demo","parameters":{"B":2,"A":"one","C":true}}`)).(map[string]any)
+	again := w.expect(200, w.call("POST", "/api/v1alpha/plumber-workflows/"+m["wf_id"].(string)+"/reschedule", `{"request_token":"x"}`)).(map[string]any)
+	for _, id := range []string{m["ppl_id"].(string), again["ppl_id"].(string)} {
+		d := w.expect(200, w.call("GET", "/api/v1alpha/pipelines/"+id, "")).(map[string]any)["pipeline"].(map[string]any)
+		want := []any{
+			map[string]any{"name": "A", "value": "one"}, map[string]any{"name": "B", "value": "2"}, map[string]any{"name": "C", "value": "true"},
+		}
+		if diff := cmp.Diff(want, d["env_vars"]); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/signalbox-ci/signalbox"
@@ -78,10 +80,12 @@ func (a *API) startWorkflow(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case b.ProjectID == "":
 		return signalbox.Errorf(signalbox.CodeInvalid, "name the project: project_id")
-	case len(b.Parameters) > 0 && string(b.Parameters) != "null" && string(b.Parameters) != "{}":
-		return signalbox.Errorf(signalbox.CodeInvalid, "parameters are not possible yet; a workflow gets everything from its commit")
 	case b.RequestToken == "":
 		b.RequestToken = r.Header.Get("Idempotency-Key")
+	}
+	parameters, err := readParameters(b.Parameters)
+	if err != nil {
+		return err
 	}
 	var p *signalbox.Project
 	if err := a.read(r, func(tx *store.Tx) (err error) { p, err = tx.FindProject(b.ProjectID); return err }); err != nil {
@@ -90,12 +94,47 @@ func (a *API) startWorkflow(w http.ResponseWriter, r *http.Request) error {
 	who := route.ActorFrom(r.Context())
 	wf, ppl, err := a.Trigger.Start(r.Context(), trigger.Request{
 		Project: p, Ref: b.Reference, SHA: b.CommitSHA, PipelineFile: b.PipelineFile, TriggeredBy: signalbox.TriggeredByAPI,
-		Requester: who.User.Name, Actor: who.Name(), RequestToken: b.RequestToken,
+		Requester: who.User.Name, Actor: who.Name(), RequestToken: b.RequestToken, Parameters: parameters,
 	})
 	if err != nil {
 		return err
 	}
 	return write(w, map[string]string{"workflow_id": wf.ID, "pipeline_id": ppl.ID, "wf_id": wf.ID, "ppl_id": ppl.ID})
+}
+
+// readParameters reads an object of texts, numbers and booleans, sorted by name.
+func readParameters(raw json.RawMessage) ([]signalbox.EnvVar, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	values := map[string]any{}
+	if err := json.Unmarshal(raw, &values); err != nil {
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "parameters must be an object of texts, such as {\"ENV\": \"staging\"}: %w", err)
+	}
+	var out []signalbox.EnvVar
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		v, err := plainText(name, values[name])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, signalbox.EnvVar{Name: name, Value: v})
+	}
+	return out, nil
+}
+
+// plainText is the text of a value that is written as a text, a number or a boolean.
+func plainText(name string, v any) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64), nil
+	}
+	return "", signalbox.Errorf(signalbox.CodeInvalid, "%.60q must be a text", name)
 }
 
 func (a *API) showWorkflow(w http.ResponseWriter, r *http.Request) error {

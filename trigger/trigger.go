@@ -194,7 +194,7 @@ func (t *Trigger) Rerun(ctx context.Context, workflowID, token, requester, actor
 		if err != nil || len(all) == 0 {
 			return err
 		}
-		r.PipelineFile = all[0].File
+		r.PipelineFile, r.Parameters = all[0].File, all[0].Origin.Parameters
 		return nil
 	}); err != nil {
 		return nil, nil, err

@@ -25,10 +25,11 @@ const workflows = "/api/v1alpha/plumber-workflows"
 
 // WorkflowStartCmd is `signalbox workflow start`.
 type WorkflowStartCmd struct {
-	Project string `arg:"" help:"Name of the project."`
-	Branch  string `help:"Branch, or a full ref such as refs/tags/v1; default: the project's default branch." env:"SIGNALBOX_BRANCH" placeholder:"BRANCH"`
-	File    string `help:"Pipeline file; default: the project's." env:"SIGNALBOX_FILE" placeholder:"FILE"`
-	Follow  bool   `help:"Show what happens until the end; the exit code is the result." env:"SIGNALBOX_FOLLOW"`
+	Project string   `arg:"" help:"Name of the project."`
+	Branch  string   `help:"Branch, or a full ref such as refs/tags/v1; default: the project's default branch." env:"SIGNALBOX_BRANCH" placeholder:"BRANCH"`
+	File    string   `help:"Pipeline file; default: the project's." env:"SIGNALBOX_FILE" placeholder:"FILE"`
+	Param   []string `help:"Value of a parameter for templates and jobs; may repeat." sep:"none" env:"SIGNALBOX_PARAM" placeholder:"NAME=VALUE"`
+	Follow  bool     `help:"Show what happens until the end; the exit code is the result." env:"SIGNALBOX_FOLLOW"`
 }
 
 func (c *WorkflowStartCmd) Run(ctx context.Context, g *Globals) error {
@@ -36,7 +37,15 @@ func (c *WorkflowStartCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
-	in := map[string]string{"project_id": c.Project, "reference": c.Branch, "pipeline_file": c.File, "request_token": signalbox.NewID()}
+	parameters, err := parametersOf(c.Param)
+	if err != nil {
+		return err
+	}
+	values := map[string]string{}
+	for _, p := range parameters {
+		values[p.Name] = p.Value
+	}
+	in := map[string]any{"project_id": c.Project, "reference": c.Branch, "pipeline_file": c.File, "request_token": signalbox.NewID(), "parameters": values}
 	var out struct {
 		WorkflowID string `json:"workflow_id"`
 		PipelineID string `json:"pipeline_id"`
