@@ -42,6 +42,11 @@ func (e *Engine) Promote(tx *store.Tx, pipelineID string, r PromoteRequest, acto
 	if promo == nil {
 		return nil, signalbox.Errorf(signalbox.CodeNotFound, "pipeline %s has no promotion %.100q%s", p.ID, r.Name, promotionNames(p.Plan))
 	}
+	if promo.Target != "" {
+		// Who may promote there is what a deployment target decides, and there is none that could.
+		return nil, signalbox.Errorf(signalbox.CodeInvalid, "Triggering promotion with deployment target failed: deployment target not found "+
+			"(%s; this version has no deployment targets yet, so nothing can be promoted to one)", promo.Target)
+	}
 	if r.Token == "" {
 		r.Token = signalbox.NewID()
 	}
@@ -132,7 +137,7 @@ func (e *Engine) autoPromote(tx *store.Tx, p *signalbox.Pipeline) error {
 		return err
 	}
 	for _, promo := range p.Plan.Promotions {
-		yes, why, err := AutoPromotes(promo, w, p.Result, p.Reason)
+		yes, _, err := AutoPromotes(promo, w, p.Result, p.Reason)
 		if err == nil && !yes {
 			continue
 		}
@@ -147,7 +152,7 @@ func (e *Engine) autoPromote(tx *store.Tx, p *signalbox.Pipeline) error {
 		}
 		// Its pipeline is done all the same; the refusal stands beside it.
 		if _, _, err := tx.CreatePromotion(&signalbox.Promotion{
-			PipelineID: p.ID, Name: promo.Name, Token: "auto:" + promo.Name, Auto: true, PromotedBy: signalbox.AutoPromotion, Error: signalbox.ErrorMessage(err) + why,
+			PipelineID: p.ID, Name: promo.Name, Token: "auto:" + promo.Name, Auto: true, PromotedBy: signalbox.AutoPromotion, Error: signalbox.ErrorMessage(err),
 		}, Actor); err != nil {
 			return err
 		}

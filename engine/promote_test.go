@@ -174,6 +174,29 @@ func TestPromotingByHand(t *testing.T) {
 	}
 }
 
+// Without anybody who could decide, nobody may promote to a deployment target.
+func TestADeploymentTargetIsClosed(t *testing.T) {
+	w := newWorld(t)
+	a := w.agent("one-agent", false)
+	first := w.start(twoBlocks + "promotions:\n  - {name: Prod, pipeline_file: p.yml, deployment_target: production, auto_promote: {when: true}}\n")
+	w.run(a, signalbox.JobPassed)
+	w.run(a, signalbox.JobPassed)
+	asked := w.promotions(first.ID)
+	if len(asked) != 1 || asked[0].CreatedPipelineID != "" || !strings.Contains(asked[0].Error, "deployment target not found") {
+		t.Errorf("automatic: %+v", asked)
+	}
+	err := w.st.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := w.eng.Promote(tx, first.ID, PromoteRequest{Name: "Prod", By: "ann"}, "user:ann")
+		return err
+	})
+	if signalbox.ErrorCode(err) != signalbox.CodeInvalid {
+		t.Errorf("by hand: %v", err)
+	}
+	if p := w.pipeline(first.ID); p.Result != signalbox.ResultPassed {
+		t.Errorf("the pipeline became %s", p.Result)
+	}
+}
+
 func TestAPromotionThatCannotBeReadFails(t *testing.T) {
 	w := newWorld(t)
 	a := w.agent("one-agent", false)
