@@ -124,6 +124,7 @@ func prepare(w *world, name string) {
 		return
 	}
 	w.fill()
+	w.keepSecret(name)
 	switch name {
 	case "delete-agent-type", "get-agents-of-type":
 		w.write(func(tx *store.Tx) error {
@@ -148,9 +149,25 @@ func prepare(w *world, name string) {
 		if name == "get-task" {
 			w.expect(200, w.call("POST", "/api/v1alpha/tasks/7a5c0000-0000-4000-8000-000000000001/run_now", ""))
 		}
-	case "get-pipeline", "get-pipelines", "attach-finished":
+	case "get-pipeline", "get-pipelines", "attach-finished", "rebuild-pipeline":
 		w.finish(signalbox.JobFailed)
 	}
+}
+
+// keepSecret makes the secret aws of the recordings that read, change or remove it.
+func (w *world) keepSecret(name string) {
+	w.Helper()
+	if !strings.Contains(name, "secret") || strings.HasPrefix(name, "create") && name != "create-secret-duplicate" || name == "get-secret-404" {
+		return
+	}
+	s := &signalbox.Secret{Name: "aws", EnvVars: []signalbox.SecretVar{{Name: "A", Value: signalbox.NewSecretValue("b")}}}
+	if strings.Contains(name, "project-secret") {
+		s.ProjectID = w.project.ID
+	}
+	if err := w.secrets.Create(w.Context(), s, "user:ann"); err != nil {
+		w.Fatal(err)
+	}
+	w.secret = s.ID
 }
 
 // runDebug gives the debug job that was just started to the free agent.
@@ -188,7 +205,8 @@ func (w *world) send(x exchange) (answer, string) {
 	if w.project != nil {
 		old = append(old, "b1a2c3d4-0000-4000-8000-000000000001", w.project.ID, "f10f10f1-0000-4000-8000-000000000001", w.flow.ID,
 			"e1e1e1e1-0000-4000-8000-000000000001", w.ppl.ID, "7c0ffee0-0000-4000-8000-000000000001", w.jobs[0].ID,
-			"7c0ffee0-0000-4000-8000-000000000002", w.jobs[1].ID, "7c0ffee0-0000-4000-8000-00000000000d", w.debug)
+			"7c0ffee0-0000-4000-8000-000000000002", w.jobs[1].ID, "7c0ffee0-0000-4000-8000-00000000000d", w.debug,
+			"5ec0e700-0000-4000-8000-000000000001", w.secret)
 	}
 	if w.flow != nil && x.Resp.Status == 404 { // what is asked for is not there
 		old = append([]string{"f10f10f1-0000-4000-8000-000000000001", "f10f10f1-0000-4000-8000-00000000dead"}, old...)

@@ -52,6 +52,7 @@ type world struct {
 	en      *engine.Engine
 	log     *joblog.Log
 	secrets *secret.Secrets
+	secret  string // the id of the secret of a recording
 	api     *api.API
 	srv     *httptest.Server
 	token   string // of an administrator
