@@ -22,6 +22,7 @@ type Project struct {
 	CustomPermissions bool
 	DebugPermissions  []RefKind
 	AttachPermissions []RefKind
+	Initialization    Initialization
 }
 
 // RefKind is what a job ran for, as the rules about debugging tell it apart.

@@ -29,6 +29,15 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 )
 
+// tools are for jobs of this machine, which may know nothing of our certificates.
+func (c *Config) tools() executor.Tools {
+	t := executor.Tools{Program: c.Program, CAFile: c.CAFile}
+	if full, err := filepath.Abs(c.CAFile); err == nil && c.CAFile != "" {
+		t.CAFile = full
+	}
+	return t
+}
+
 // Config configures an agent. Endpoint, Token and StateDir are required.
 type Config struct {
 	Endpoint string         // host[:port] of the server
@@ -56,6 +65,7 @@ type Config struct {
 	Hooks        Hooks
 	ShutdownHook string // script that runs last, with SEMAPHORE_AGENT_SHUTDOWN_REASON in its environment
 
+	Program   string // path of the signalbox program, whose tools jobs may use; "" is none
 	StateDir  string // the log spool and the private directories of jobs; agents on one machine may share it
 	Workspace string // "": jobs start in the home directory; else each job gets a fresh folder under this one
 

@@ -20,6 +20,14 @@ const (
 	artifactTimeout = time.Minute
 )
 
+// ArtifactTarget is where an artifact is pushed to.
+type ArtifactTarget struct {
+	URL   string // of the server; what follows the host is ignored
+	Token string
+	Path  string // artifacts/workflows/<id>/...
+	Force bool   // replaces what is there
+}
+
 // artifactExistsError says that nothing was pushed because the server has a file at the path already.
 type artifactExistsError struct{ path string }
 
@@ -27,24 +35,35 @@ func (e *artifactExistsError) Error() string {
 	return "the server has the artifact " + e.path + " already"
 }
 
-// pushArtifact stores one file of size bytes among the artifacts of a server: it asks for signed URLs, looks whether
-// there is such a file, and uploads ours if not. open is called for each try. Connection errors, 429 and 5xx answers
+// ArtifactExists tells whether an error of PushArtifact means that nothing was pushed because a file was there.
+func ArtifactExists(err error) bool {
+	var e *artifactExistsError
+	return errors.As(err, &e)
+}
+
+// PushArtifact stores one file of size bytes among the artifacts of a server: it asks for signed URLs, looks whether
+// there is such a file unless it may replace it, and uploads ours if not. open is called for each try. Connection errors, 429 and 5xx answers
 // are tried again, but what is wrong now will be wrong in a second too. Errors hold neither the token nor a signature.
-func pushArtifact(ctx context.Context, hc *http.Client, baseURL, token, path string, size int64, open func() (io.ReadCloser, error)) error {
-	body, err := json.Marshal(map[string][]string{"paths": {path}})
+func PushArtifact(ctx context.Context, hc *http.Client, to ArtifactTarget, size int64, open func() (io.ReadCloser, error)) error {
+	path := to.Path
+	in := map[string]any{"paths": []string{path}}
+	if to.Force {
+		in["type"] = 1
+	}
+	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
-	base, err := url.Parse(baseURL)
+	base, err := url.Parse(to.URL)
 	if err != nil || base.Host == "" {
-		return fmt.Errorf("push the artifact %s: %q is not the URL of a server", path, baseURL)
+		return fmt.Errorf("push the artifact %s: %q is not the URL of a server", path, to.URL)
 	}
-	p := artifactPush{hc: hc, path: path}
+	p := artifactPush{hc: hc, path: path, force: to.Force}
 	status, answer, err := p.send(ctx, artifactTimeout, func(ctx context.Context) (*http.Request, error) {
 		target := base.Scheme + "://" + base.Host + "/api/v1/artifacts"
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(append(body, '\n')))
 		if err == nil {
-			req.Header.Set("Authorization", token) // as it is, without a word before it
+			req.Header.Set("Authorization", to.Token) // as it is, without a word before it
 		}
 		return req, err
 	})
@@ -58,14 +77,16 @@ func pushArtifact(ctx context.Context, hc *http.Client, baseURL, token, path str
 	if err != nil {
 		return err
 	}
-	status, _, err = p.send(ctx, artifactTimeout, func(ctx context.Context) (*http.Request, error) {
-		return http.NewRequestWithContext(ctx, http.MethodHead, look, nil)
-	})
-	if err != nil {
-		return err
-	}
-	if status/100 == 2 {
-		return &artifactExistsError{path}
+	if look != "" {
+		status, _, err = p.send(ctx, artifactTimeout, func(ctx context.Context) (*http.Request, error) {
+			return http.NewRequestWithContext(ctx, http.MethodHead, look, nil)
+		})
+		if err != nil {
+			return err
+		}
+		if status/100 == 2 {
+			return &artifactExistsError{path}
+		}
 	}
 	status, answer, err = p.send(ctx, 0, func(ctx context.Context) (*http.Request, error) {
 		content, err := open()
@@ -95,11 +116,12 @@ func pushArtifact(ctx context.Context, hc *http.Client, baseURL, token, path str
 }
 
 type artifactPush struct {
-	hc   *http.Client
-	path string
+	hc    *http.Client
+	path  string
+	force bool
 }
 
-// urls returns where to look and where to upload.
+// urls returns where to look, "" where that is not wanted, and where to upload.
 func (p artifactPush) urls(answer []byte) (look, put string, err error) {
 	var out struct {
 		URLs []struct {
@@ -114,8 +136,10 @@ func (p artifactPush) urls(answer []byte) (look, put string, err error) {
 		return "", "", fmt.Errorf("push the artifact %s: the server's answer is not the JSON it should be", p.path)
 	case out.Error != "":
 		return "", "", fmt.Errorf("push the artifact %s: the server says: %.500s", p.path, out.Error)
-	case len(out.URLs) != 2 || out.URLs[0].Method != http.MethodHead || out.URLs[1].Method != http.MethodPut:
-		return "", "", fmt.Errorf("push the artifact %s: the server answered %d URLs where one to look and one to upload were expected", p.path, len(out.URLs))
+	case p.force && len(out.URLs) == 1 && out.URLs[0].Method == http.MethodPut:
+		return "", out.URLs[0].URL, nil
+	case p.force || len(out.URLs) != 2 || out.URLs[0].Method != http.MethodHead || out.URLs[1].Method != http.MethodPut:
+		return "", "", fmt.Errorf("push the artifact %s: the server answered %d URLs, not those that were expected", p.path, len(out.URLs))
 	}
 	return out.URLs[0].URL, out.URLs[1].URL, nil
 }

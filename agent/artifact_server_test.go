@@ -97,7 +97,7 @@ func TestPushArtifactToAServer(t *testing.T) {
 	path := "artifacts/jobs/" + s.job + "/agent/job_logs.txt"
 	content := strings.Repeat("a line of the log\n", 100_000)
 	push := func(token string) error {
-		return pushArtifact(t.Context(), hc, s.url, token, path, int64(len(content)), func() (io.ReadCloser, error) {
+		return PushArtifact(t.Context(), hc, ArtifactTarget{URL: s.url, Token: token, Path: path}, int64(len(content)), func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(content)), nil
 		})
 	}

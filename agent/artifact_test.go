@@ -83,7 +83,7 @@ func pushTo(t *testing.T, s *artifactStore, content string) (took time.Duration,
 		go func() { _ = srv.Serve(l) }()
 		hc := &http.Client{Transport: &http.Transport{DialContext: l.dial}}
 		begin := time.Now()
-		err = pushArtifact(t.Context(), hc, "http://ci.example.com/some/where", "TOKEN", artifactPath, int64(len(content)), func() (io.ReadCloser, error) {
+		err = PushArtifact(t.Context(), hc, ArtifactTarget{URL: "http://ci.example.com/some/where", Token: "TOKEN", Path: artifactPath}, int64(len(content)), func() (io.ReadCloser, error) {
 			return io.NopCloser(strings.NewReader(content)), nil
 		})
 		took = time.Since(begin)
@@ -230,7 +230,7 @@ func TestPushArtifactRefusesNonsense(t *testing.T) {
 		}
 	}
 	for _, base := range []string{"", "ci.example.com", "http://", "%"} {
-		if err := pushArtifact(t.Context(), http.DefaultClient, base, "TOKEN", "p", 1, nil); err == nil || strings.Contains(err.Error(), "TOKEN") {
+		if err := PushArtifact(t.Context(), http.DefaultClient, ArtifactTarget{URL: base, Token: "TOKEN", Path: "p"}, 1, nil); err == nil || strings.Contains(err.Error(), "TOKEN") {
 			t.Errorf("%q: %v", base, err)
 		}
 	}
@@ -247,13 +247,13 @@ func TestPushArtifactOfNothingAndOfAFileThatIsGone(t *testing.T) {
 	srv := httptest.NewServer(&artifactStore{held: map[string]string{}})
 	defer srv.Close()
 	gone := errors.New("the spool is gone")
-	err := pushArtifact(t.Context(), srv.Client(), srv.URL, "TOKEN", artifactPath, 5, func() (io.ReadCloser, error) { return nil, gone })
+	err := PushArtifact(t.Context(), srv.Client(), ArtifactTarget{URL: srv.URL, Token: "TOKEN", Path: artifactPath}, 5, func() (io.ReadCloser, error) { return nil, gone })
 	if !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := pushArtifact(ctx, srv.Client(), srv.URL, "TOKEN", artifactPath, 5, nil); !errors.Is(err, context.Canceled) {
+	if err := PushArtifact(ctx, srv.Client(), ArtifactTarget{URL: srv.URL, Token: "TOKEN", Path: artifactPath}, 5, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	srv.CloseClientConnections()

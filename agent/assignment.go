@@ -145,7 +145,7 @@ func (as *assignment) begin(p *pusher, name string) *begun {
 func (as *assignment) options(name string) JobOptions {
 	a := as.agent
 	o := JobOptions{
-		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: a.cfg.Timing.StopGrace, User: a.jobUser, Logger: a.log},
+		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: a.cfg.Timing.StopGrace, User: a.jobUser, Logger: a.log, Tools: a.cfg.tools()},
 		EnvVars: a.cfg.EnvVars, Hooks: a.cfg.Hooks, NewExecutor: a.cfg.NewExecutor, Logger: a.log,
 		Containers: a.containers,
 	}

@@ -87,7 +87,7 @@ func (p *pusher) uploadText(ctx context.Context, u *upload) error {
 		defer os.Remove(f)
 		path += ".gz"
 	}
-	return pushArtifact(ctx, p.client.http, u.URL, u.Token, path, size, func() (io.ReadCloser, error) { return os.Open(f) })
+	return PushArtifact(ctx, p.client.http, ArtifactTarget{URL: u.URL, Token: u.Token, Path: path}, size, func() (io.ReadCloser, error) { return os.Open(f) })
 }
 
 // textFile writes the log as text beside the spool.

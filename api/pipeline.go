@@ -184,6 +184,13 @@ func (a *API) describe(r *http.Request, id string) (body map[string]any, tag str
 			}
 		}
 		described := a.pipeline(p, wf)
+		init, err := tx.BlockBeside(id, signalbox.BlockInit)
+		if err != nil {
+			return err
+		}
+		if init != nil {
+			described["compile_task_id"] = init.ID
+		}
 		if p.Plan != nil && len(p.Plan.After) > 0 {
 			after, err := tx.BlockBeside(id, signalbox.BlockAfter)
 			if err != nil {

@@ -63,9 +63,11 @@ func queueKey(p *signalbox.Pipeline, w *signalbox.Workflow, q signalbox.Queue) s
 type Compiled struct {
 	YAML string
 	Name string
-	Plan *signalbox.Plan  // nil when Error says why
+	Plan *signalbox.Plan  // nil when Err says why, or Init has to run first
 	Err  string           // every problem, one per line
 	Why  signalbox.Reason // of Err: malformed when empty
+	// Init is the job that compiles the file on an agent, nil where that is not wanted or done.
+	Init *signalbox.PlanJob
 }
 
 // Compile reads a pipeline file. It touches nothing but what src.Build gives it.
@@ -112,13 +114,23 @@ func Compile(w *signalbox.Workflow, p *signalbox.Pipeline, src Source) Compiled 
 
 // Initialize gives a pipeline what reading its file gave, and takes the first steps. A file that is wrong makes a
 // pipeline that is done, failed and malformed, with every problem in its error description. On a pipeline that was
-// initialized or ended meanwhile it changes nothing.
+// initialized or ended meanwhile it changes nothing. One with an initialization job stays as it is until it is called
+// again with what that job made.
 func (e *Engine) Initialize(tx *store.Tx, id string, c Compiled, actor string) error {
 	p, err := tx.LockPipeline(id)
 	if err != nil || p.State != signalbox.PipelineInitializing {
 		return err
 	}
 	p.YAML, p.Name = c.YAML, c.Name
+	if c.Init != nil && c.Err == "" {
+		if err := e.startInitialization(tx, p, c.Init); err != nil {
+			return err
+		}
+		if err := tx.InitializePipeline(p); err != nil {
+			return err
+		}
+		return e.Advance(tx, id)
+	}
 	if c.Plan == nil {
 		if err := tx.InitializePipeline(p); err != nil {
 			return err

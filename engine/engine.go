@@ -63,6 +63,11 @@ func (e *Engine) advance(tx *store.Tx, pipelineID string) (again bool, err error
 			return false, err
 		}
 	}
+	if p.State == signalbox.PipelineInitializing {
+		if s.Init, err = tx.BlockBeside(p.ID, signalbox.BlockInit); err != nil {
+			return false, err
+		}
+	}
 	if p.State == signalbox.PipelineDone && (s.After == nil || s.After.State == signalbox.BlockDone) {
 		return false, nil
 	}
@@ -84,6 +89,9 @@ func (e *Engine) apply(tx *store.Tx, s State, c Changes) (again bool, err error)
 	for _, b := range c.Blocks {
 		if err := tx.UpdateBlock(b.Block, b.From, Actor, b.Why, ""); err != nil {
 			return false, err
+		}
+		if b.Block.Kind == signalbox.BlockInit {
+			tx.Wake(store.KeyInitializing)
 		}
 	}
 	for _, b := range c.Start {
@@ -157,34 +165,43 @@ func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Blo
 	if err != nil {
 		return false, err
 	}
-	for i, pj := range jobs {
-		j := &signalbox.Job{
-			BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: pj.Name,
-			AgentType: pj.Spec.MachineType, Priority: pj.Priority, Spec: pj.Spec, State: signalbox.JobQueued,
-			TimeLimit: min(minutes(pj.TimeLimit, signalbox.DefaultJobTime), signalbox.DefaultJobTime),
-		}
+	for i := range jobs {
+		j := newJob(p, b, i, &jobs[i])
 		repeated.apply(j)
-		problem := ""
-		if !j.Copied {
-			if j.AgentType, problem, err = e.agentType(tx, pj.Spec); err != nil {
-				return false, err
-			}
-		}
-		if err := tx.CreateJob(j, Actor); err != nil {
+		done, err := e.startJob(tx, j)
+		if err != nil {
 			return false, err
 		}
-		ended = ended || j.Copied
-		if problem == "" {
-			continue
-		}
-		ended = true
-		j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, problem
-		j.FinishedAt = tx.Now
-		if err := tx.UpdateJob(j, signalbox.JobQueued, Actor, "failed: no such agent type", problem); err != nil {
+		ended = ended || done
+	}
+	return ended, nil
+}
+
+func newJob(p *signalbox.Pipeline, b *signalbox.Block, i int, pj *signalbox.PlanJob) *signalbox.Job {
+	return &signalbox.Job{
+		BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: pj.Name,
+		AgentType: pj.Spec.MachineType, Priority: pj.Priority, Spec: pj.Spec, State: signalbox.JobQueued,
+		TimeLimit: min(minutes(pj.TimeLimit, signalbox.DefaultJobTime), signalbox.DefaultJobTime),
+	}
+}
+
+// startJob makes a job. It tells whether the job is finished already.
+func (e *Engine) startJob(tx *store.Tx, j *signalbox.Job) (ended bool, err error) {
+	problem := ""
+	if !j.Copied {
+		if j.AgentType, problem, err = e.agentType(tx, j.Spec); err != nil {
 			return false, err
 		}
 	}
-	return ended, nil
+	if err := tx.CreateJob(j, Actor); err != nil {
+		return false, err
+	}
+	if problem == "" {
+		return j.Copied, nil
+	}
+	j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, problem
+	j.FinishedAt = tx.Now
+	return true, tx.UpdateJob(j, signalbox.JobQueued, Actor, "failed: no such agent type", problem)
 }
 
 // agentType returns the type of agent that runs a job: the one that it names or, for the machine types of hosted

@@ -13,6 +13,7 @@ type State struct {
 	Pipeline *signalbox.Pipeline
 	Blocks   []*signalbox.Block // of the file, by index
 	After    *signalbox.Block   // of after_pipeline, nil when there is none
+	Init     *signalbox.Block   // of the initialization job, nil when there is none
 	Jobs     []*signalbox.Job   // all of the pipeline, any order
 	Queue    store.Queued
 }
@@ -55,8 +56,10 @@ type stepper struct {
 	plan    *signalbox.Plan
 	p       signalbox.Pipeline
 	why     string
-	after   int // index of after_pipeline's block in blocks, which it is the last of; -1 without one
-	blocks  []signalbox.Block
+	blocks  []signalbox.Block // those of the file, then those beside them
+	files   int               // how many are of the file
+	after   int               // index of after_pipeline's block; -1 without one
+	init    int               // index of the initialization job's block; -1 without one
 	was     []signalbox.BlockState
 	blockBy []string // why each block changed, "" when it did not
 	jobs    [][]*signalbox.Job
@@ -66,16 +69,20 @@ type stepper struct {
 }
 
 func newStepper(s State, now time.Time) *stepper {
-	st := &stepper{now: now, queue: s.Queue, p: *s.Pipeline, plan: s.Pipeline.Plan, after: -1}
+	st := &stepper{now: now, queue: s.Queue, p: *s.Pipeline, plan: s.Pipeline.Plan, files: len(s.Blocks), after: -1, init: -1}
 	if st.plan == nil {
 		st.plan = &signalbox.Plan{}
 	}
 	at := map[string]int{}
 	st.ends = map[*signalbox.Job]bool{}
-	all := s.Blocks
+	all := slices.Clone(s.Blocks)
 	if s.After != nil {
 		st.after = len(all)
-		all = append(all[:len(all):len(all)], s.After)
+		all = append(all, s.After)
+	}
+	if s.Init != nil {
+		st.init = len(all)
+		all = append(all, s.Init)
 	}
 	for i, b := range all {
 		st.blocks = append(st.blocks, *b)
@@ -130,10 +137,13 @@ func (st *stepper) beforeRunning() bool {
 		for i := range st.file() {
 			st.endBlock(i, signalbox.ResultCanceled, st.p.TerminateReason)
 		}
+		st.endInitialization()
 		st.endPipeline(signalbox.ResultCanceled, st.p.TerminateReason)
 		return true
 	}
 	switch {
+	case st.p.State == signalbox.PipelineInitializing:
+		return st.initialization()
 	case st.p.State == signalbox.PipelinePending:
 		st.p.State, st.p.QueuingAt, st.why = signalbox.PipelineQueuing, st.now, "queuing"
 		return true
@@ -146,12 +156,7 @@ func (st *stepper) beforeRunning() bool {
 }
 
 // file are the blocks of the file.
-func (st *stepper) file() []signalbox.Block {
-	if st.after >= 0 {
-		return st.blocks[:st.after]
-	}
-	return st.blocks
-}
+func (st *stepper) file() []signalbox.Block { return st.blocks[:st.files] }
 
 func (st *stepper) terminate(reason signalbox.Reason, by string) {
 	st.p.Terminate, st.p.TerminateReason, st.p.TerminatedBy = "stop", reason, by

@@ -32,6 +32,10 @@ func picture(s State) string {
 		b.WriteString(" | after " + string(s.After.State))
 		end(s.After.Result, s.After.Reason)
 	}
+	if s.Init != nil {
+		b.WriteString(" | init " + string(s.Init.State))
+		end(s.Init.Result, s.Init.Reason)
+	}
 	return b.String()
 }
 

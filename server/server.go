@@ -157,6 +157,9 @@ func (s *Server) Store() *store.Store { return s.store }
 // Hub is the server's dispatcher, for tests and benchmarks.
 func (s *Server) Hub() *dispatch.Hub { return s.hub }
 
+// Trigger starts workflows.
+func (s *Server) Trigger() *trigger.Trigger { return s.trigger }
+
 // Log returns the logs of all jobs.
 func (s *Server) Log() *joblog.Log { return s.logs }
 

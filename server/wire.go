@@ -19,8 +19,13 @@ const hookPurpose = "git-hook"
 
 // wire builds the faces over the parts and their one handler.
 func (s *Server) wire() error {
+	if err := s.artifacts(); err != nil {
+		return err
+	}
 	var err error
-	s.trigger, err = trigger.New(trigger.Options{Store: s.store, Engine: s.engine, MirrorDir: filepath.Join(s.o.Dir, "mirrors"), Logger: s.o.Logger})
+	s.trigger, err = trigger.New(trigger.Options{
+		Store: s.store, Engine: s.engine, MirrorDir: filepath.Join(s.o.Dir, "mirrors"), Artifacts: s.files, Logger: s.o.Logger,
+	})
 	if err != nil {
 		return err
 	}
@@ -32,9 +37,6 @@ func (s *Server) wire() error {
 		InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
 	})
 	if err != nil {
-		return err
-	}
-	if err := s.artifacts(); err != nil {
 		return err
 	}
 	if s.builds, err = download.New(download.Options{Dir: s.o.DistDir, CAFile: s.CAFile()}); err != nil {

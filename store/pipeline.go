@@ -87,7 +87,7 @@ func (t *Tx) UpdatePipeline(p *signalbox.Pipeline, actor, reason, detail string)
 	return t.Record("pipeline", p.ID, actor, reason, detail)
 }
 
-// InitializePipeline writes what reading the file gave: text, plan and queue.
+// InitializePipeline writes what reading the file gave: name, text, plan and queue.
 func (t *Tx) InitializePipeline(p *signalbox.Pipeline) error {
 	plan, err := planText(p.Plan)
 	if err != nil {
@@ -97,18 +97,21 @@ func (t *Tx) InitializePipeline(p *signalbox.Pipeline) error {
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE pipeline SET yaml = $1, plan = $2, queue_key = $3, queue = $4, queue_parallel = $5, auto_cancel = $6
-		WHERE id = $7 AND version = $8 AND state = 'initializing'`,
-		p.YAML, plan, p.QueueKey, queue, p.Queue.Parallel, p.AutoCancel, p.ID, p.Version)
+	n, err := t.exec(`UPDATE pipeline SET yaml = $1, plan = $2, queue_key = $3, queue = $4, queue_parallel = $5, auto_cancel = $6,
+		name = $7 WHERE id = $8 AND version = $9 AND state = 'initializing'`,
+		p.YAML, plan, p.QueueKey, queue, p.Queue.Parallel, p.AutoCancel, p.Name, p.ID, p.Version)
 	if err != nil {
 		return err
 	}
 	return changed(n, "pipeline", p.ID)
 }
 
-// InitializingPipelines returns the ids of pipelines whose file was not read yet, oldest first.
+// InitializingPipelines returns the ids of pipelines whose file is to be read, oldest first; those whose initialization
+// job is not done are not among them.
 func (t *Tx) InitializingPipelines(limit int) ([]string, error) {
-	return t.strings(`SELECT id FROM pipeline WHERE state = 'initializing' ORDER BY created_at, id LIMIT $1`, limit)
+	return t.strings(`SELECT id FROM pipeline WHERE state = 'initializing'
+		AND NOT EXISTS (SELECT 1 FROM block WHERE pipeline_id = pipeline.id AND kind = 'init' AND state <> 'done')
+		ORDER BY created_at, id LIMIT $1`, limit)
 }
 
 // OverduePipelines returns the ids of running pipelines that have, or have a block that has, no time left.

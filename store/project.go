@@ -4,11 +4,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at, custom_permissions, debug_permissions, attach_permissions`
+const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at, custom_permissions, debug_permissions, attach_permissions, initialization`
 
 func scanProject(s scanner, p *signalbox.Project) error {
 	return s.Scan(&p.ID, &p.Name, &p.GitURL, &p.GitDir, &p.DefaultBranch, &p.PipelineFile, at{&p.CreatedAt}, at{&p.DeletedAt},
-		&p.CustomPermissions, doc{&p.DebugPermissions}, doc{&p.AttachPermissions})
+		&p.CustomPermissions, doc{&p.DebugPermissions}, doc{&p.AttachPermissions}, doc{&p.Initialization})
 }
 
 // CreateProject stores a project; a taken name is CodeConflict.
@@ -21,8 +21,12 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO project (`+projectColumns+`) VALUES (`+list(1, 11)+`)`, p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch,
-		p.PipelineFile, ms(p.CreatedAt), 0, p.CustomPermissions, debug, attach)
+	initialization, err := initializationText(p.Initialization)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO project (`+projectColumns+`) VALUES (`+list(1, 12)+`)`, p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch,
+		p.PipelineFile, ms(p.CreatedAt), 0, p.CustomPermissions, debug, attach, initialization)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}
@@ -52,8 +56,12 @@ func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE project SET name = $1, pipeline_file = $2, custom_permissions = $3, debug_permissions = $4, attach_permissions = $5
-		WHERE id = $6 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, p.ID)
+	initialization, err := initializationText(p.Initialization)
+	if err != nil {
+		return err
+	}
+	n, err := t.exec(`UPDATE project SET name = $1, pipeline_file = $2, custom_permissions = $3, debug_permissions = $4, attach_permissions = $5,
+		initialization = $6 WHERE id = $7 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, initialization, p.ID)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}

@@ -144,6 +144,7 @@ func (t *Trigger) initialize(ctx context.Context, id string) error {
 	var p *signalbox.Pipeline
 	var w *signalbox.Workflow
 	var project *signalbox.Project
+	var ran ranInitialization
 	if err := t.o.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		if p, err = tx.Pipeline(id); err != nil {
 			return err
@@ -151,15 +152,18 @@ func (t *Trigger) initialize(ctx context.Context, id string) error {
 		if w, err = tx.Workflow(p.WorkflowID); err != nil {
 			return err
 		}
-		project, err = tx.Project(p.ProjectID)
+		if project, err = tx.Project(p.ProjectID); err != nil {
+			return err
+		}
+		ran.block, ran.job, err = engine.Initialized(tx, id)
 		return err
 	}); err != nil {
 		return err
 	}
-	if p.State != signalbox.PipelineInitializing {
+	if p.State != signalbox.PipelineInitializing || ran.block != nil && ran.block.State != signalbox.BlockDone {
 		return nil
 	}
-	c, err := t.compileFor(ctx, project, w, p)
+	c, err := t.compileFor(ctx, project, w, p, ran)
 	if err != nil {
 		return err
 	}
@@ -167,7 +171,7 @@ func (t *Trigger) initialize(ctx context.Context, id string) error {
 }
 
 // compileFor gives up on a project that is gone, and waits for a repository that is away.
-func (t *Trigger) compileFor(ctx context.Context, project *signalbox.Project, w *signalbox.Workflow, p *signalbox.Pipeline) (engine.Compiled, error) {
+func (t *Trigger) compileFor(ctx context.Context, project *signalbox.Project, w *signalbox.Workflow, p *signalbox.Pipeline, ran ranInitialization) (engine.Compiled, error) {
 	if !project.DeletedAt.IsZero() {
 		return engine.Compiled{Name: "Pipeline", Err: fmt.Sprintf("Project with id %s was deleted.", project.ID), Why: signalbox.ReasonDeleted}, nil
 	}
@@ -175,5 +179,8 @@ func (t *Trigger) compileFor(ctx context.Context, project *signalbox.Project, w 
 	if err != nil {
 		return engine.Compiled{}, err
 	}
-	return Compile(ctx, repo, project, w, p, engine.Source{})
+	if ran.block != nil {
+		return t.compiled(ctx, repo, project, w, p, ran)
+	}
+	return t.compile(ctx, repo, project, w, p)
 }

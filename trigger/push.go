@@ -147,7 +147,7 @@ func (t *Trigger) handle(ctx context.Context, p *signalbox.Project, repo *forge.
 				r.Range = m.Old + "..." + m.New
 			}
 			var err error
-			w, err = prepare(ctx, repo, r)
+			w, err = t.prepare(ctx, repo, r)
 			switch {
 			case signalbox.ErrorCode(err) == signalbox.CodeNotFound:
 				// The commit is gone again, as after a force push; the refs compared later tell what is there now.

@@ -24,6 +24,7 @@ type Options struct {
 	Store     *store.Store
 	Engine    *engine.Engine
 	MirrorDir string       // where copies of repositories elsewhere are kept
+	Artifacts Artifacts    // what initialization jobs leave; nil where there are none
 	Logger    *slog.Logger // default: discard
 }
 
@@ -107,7 +108,7 @@ func (t *Trigger) Start(ctx context.Context, r Request) (*signalbox.Workflow, *s
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := prepare(ctx, repo, r)
+	p, err := t.prepare(ctx, repo, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -120,7 +121,7 @@ func (t *Trigger) Start(ctx context.Context, r Request) (*signalbox.Workflow, *s
 	return wf, ppl, err
 }
 
-func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error) {
+func (t *Trigger) prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error) {
 	ref := r.Ref
 	if ref == "" {
 		if ref = r.Project.DefaultBranch; ref == "" {
@@ -172,7 +173,7 @@ func prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error
 	if file == "" {
 		file = r.Project.PipelineFile
 	}
-	compiled, err := Compile(ctx, repo, r.Project, &w, &signalbox.Pipeline{File: file, Origin: signalbox.Origin{Parameters: r.Parameters}}, engine.Source{})
+	compiled, err := t.compile(ctx, repo, r.Project, &w, &signalbox.Pipeline{File: file, Origin: signalbox.Origin{Parameters: r.Parameters}})
 	if err != nil {
 		return nil, err
 	}

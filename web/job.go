@@ -180,8 +180,11 @@ func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 		stopping = !attempts[len(attempts)-1].StopRequestedAt.IsZero() && j.State == signalbox.JobRunning
 	}
 	b.Name, b.Block, b.SHA = clip(j.Name, 200), clip(block.Name, 200), shortSHA(b.Workflow.CommitSHA)
-	if block.Kind == signalbox.BlockAfter {
+	switch block.Kind {
+	case signalbox.BlockAfter:
 		b.Block = afterName
+	case signalbox.BlockInit:
+		b.Block = initName
 	}
 	b.rerunnable = p.State == signalbox.PipelineDone && p.Plan != nil && block.Kind == signalbox.BlockOfFile
 	b.Lamp, b.Why, b.AgentType = jobLamp(j, stopping), jobWhy(j, stopping), clip(j.AgentType, 80)

@@ -45,6 +45,8 @@ type pipelineView struct {
 	Took                Took
 	Done, Total         int
 	Problem             []string // lines of what is wrong with the file
+	Malformed           bool     // it is the file that is wrong
+	Init                *jobView // the initialization job, nil where there is none
 	Open                bool
 	StopURL             string
 	RerunURL            string // "" when there is nothing to repeat
@@ -206,6 +208,7 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	if v.Promotions, err = readPromotions(tx, p); err != nil {
 		return v, err
 	}
+	v.Malformed = p.Reason == signalbox.ReasonMalformed
 	if text := strings.TrimSpace(p.ErrorDescription); text != "" {
 		lines := strings.Split(text, "\n")
 		for _, line := range lines[:min(len(lines), maxProblem)] {
@@ -233,6 +236,15 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	}
 	if after != nil {
 		v.Blocks = append(v.Blocks, afterView(after, byBlock[after.ID], blocks, p, tx.Now))
+	}
+	init, err := tx.BlockBeside(p.ID, signalbox.BlockInit)
+	if err != nil {
+		return v, err
+	}
+	if init != nil {
+		for _, j := range jobViews(initName, byBlock[init.ID], stopping, tx.Now) {
+			v.Init = &j
+		}
 	}
 	if p.Plan != nil {
 		for _, w := range p.Plan.Warnings {
@@ -274,17 +286,7 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 	if b.Reason == signalbox.ReasonSkipped && plan != nil && b.Index >= 0 && b.Index < len(plan.Blocks) && plan.Blocks[b.Index].Skip != "" {
 		v.Why = "Skipped: " + clip(plan.Blocks[b.Index].Skip, 300)
 	}
-	for _, j := range jobs {
-		stop := stopping && j.State == signalbox.JobRunning
-		job := jobView{
-			Name: clip(j.Name, 120), Block: v.Name, URL: "/jobs/" + j.ID, Lamp: jobLamp(j, stop), Why: jobWhy(j, stop),
-			Took: took(j.StartedAt, j.FinishedAt, now),
-		}
-		if j.State == signalbox.JobQueued || j.State == signalbox.JobOffered {
-			job.Took = took(j.QueuedAt, time.Time{}, now)
-		}
-		v.Jobs = append(v.Jobs, job)
-	}
+	v.Jobs = jobViews(v.Name, jobs, stopping, now)
 	if len(jobs) > 0 || plan == nil || b.Index >= len(plan.Blocks) || b.Index < 0 {
 		return v
 	}
@@ -298,8 +300,26 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 	return v
 }
 
-// afterName is what people call the block of after_pipeline.
-const afterName = "After the pipeline"
+func jobViews(block string, jobs []*signalbox.Job, stopping bool, now time.Time) (out []jobView) {
+	for _, j := range jobs {
+		stop := stopping && j.State == signalbox.JobRunning
+		job := jobView{
+			Name: clip(j.Name, 120), Block: block, URL: "/jobs/" + j.ID, Lamp: jobLamp(j, stop), Why: jobWhy(j, stop),
+			Took: took(j.StartedAt, j.FinishedAt, now),
+		}
+		if j.State == signalbox.JobQueued || j.State == signalbox.JobOffered {
+			job.Took = took(j.QueuedAt, time.Time{}, now)
+		}
+		out = append(out, job)
+	}
+	return out
+}
+
+// What people call the blocks that stand beside those of a file.
+const (
+	afterName = "After the pipeline"
+	initName  = "Initialization"
+)
 
 // afterView shows the jobs of after_pipeline behind the blocks that no other one waits for.
 func afterView(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Block, p *signalbox.Pipeline, now time.Time) blockView {

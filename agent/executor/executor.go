@@ -72,12 +72,20 @@ type ShellOptions struct {
 	Dir       string        // private directory of this job, must not exist; made with mode 0700, removed by Close
 	Workspace string        // "": commands start in the home directory; else in this directory, which is made and removed by Close
 	User      *User         // whom the commands run as; nil is the user of this process
+	Tools     Tools         // what stands in for programs that are not installed
 	Env       []string      // environment of the shell as NAME=value; nil is the environment of this process
 	Grace     time.Duration // between SIGTERM and SIGKILL; 0 is 10 s
 	Coalesce  time.Duration // how long output waits for more; 0 is 100 ms
 	Rows      uint16        // window size, 0 is 24
 	Cols      uint16        // window size, 0 is 80
 	Logger    *slog.Logger  // nil discards
+}
+
+// Tools is the program whose commands artifact, spc and when stand in for programs of these names that a machine does not
+// have. The zero value is none.
+type Tools struct {
+	Program string // absolute path
+	CAFile  string // what it trusts beside the system's certificates
 }
 
 // User is somebody else than the user of this process, which must be root then.

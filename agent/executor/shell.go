@@ -140,7 +140,11 @@ func (s *Shell) makeDir(mark string) error {
 			return err
 		}
 	}
-	return s.write("shell.bash", append(bytes.Clone(prelude), toolbox...))
+	text := bytes.Clone(prelude)
+	if t := s.opts.Tools; t.Program != "" {
+		text = fmt.Appendf(text, "__sb_program=%s __sb_ca=%s\n", quote(t.Program), quote(t.CAFile))
+	}
+	return s.write("shell.bash", append(text, toolbox...))
 }
 
 // write replaces a file in the private directory that the commands' user may read.

@@ -165,4 +165,18 @@ if ! builtin type checkout >/dev/null 2>&1; then
     return 1
   }
 fi
+
+# Commands of the agent's own program; there is none in a container.
+if [ -n "${__sb_program:-}" ]; then
+  __sb_tool() {
+    if [ -n "$__sb_ca" ]; then
+      SIGNALBOX_CA_FILE=$__sb_ca "$__sb_program" "$@"
+    else
+      "$__sb_program" "$@"
+    fi
+  }
+  builtin type artifact >/dev/null 2>&1 || artifact() { __sb_tool artifact "$@"; }
+  builtin type spc >/dev/null 2>&1 || spc() { __sb_tool spc "$@"; }
+  builtin type when >/dev/null 2>&1 || when() { __sb_tool when "$@"; }
+fi
 builtin true

@@ -98,6 +98,9 @@ func (c *AgentStartCmd) config(g *Globals, env func(string) string) (cfg agent.C
 		Hooks:  agent.Hooks{PreJob: c.PreJobHookPath, SourcePreJob: c.SourcePreJobHook, FailOnPreJob: c.FailOnPreJobHookError, PostJob: c.PostJobHookPath},
 		Timing: agent.Timing{StopGrace: time.Duration(c.StopGrace)},
 	}
+	if cfg.Program, err = os.Executable(); err != nil {
+		return cfg, nil, fmt.Errorf("find this program: %w", err)
+	}
 	if cfg.StateDir == "" {
 		if cfg.StateDir, err = defaultStateDir(); err != nil {
 			return cfg, nil, err

@@ -197,6 +197,10 @@ func TestAnOfficialConfigurationFile(t *testing.T) {
 			if err != nil || len(warnings) > 0 {
 				t.Errorf("%s: %v, %q", name, err, warnings)
 			}
+			if got.Program == "" {
+				t.Error("jobs are lent no tools")
+			}
+			got.Program = ""
 			if d := cmp.Diff(want, got, cmp.AllowUnexported(agent.Config{})); d != "" {
 				t.Errorf("%s %s (-want +got):\n%s", option, name, d)
 			}

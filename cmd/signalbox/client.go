@@ -78,22 +78,30 @@ func (g *Globals) client() (*client, error) {
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the CA file: %w", err)
-		}
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			roots = x509.NewCertPool()
-		}
-		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("%s holds no certificate", caFile)
-		}
-		t.TLSClientConfig.RootCAs = roots
+	if t.TLSClientConfig.RootCAs, err = rootsWith(caFile); err != nil {
+		return nil, err
 	}
 	c.http = &http.Client{Transport: t}
 	return c, nil
+}
+
+// rootsWith returns the system's certificates and those of a file, nil, which stands for the system's, without one.
+func rootsWith(caFile string) (*x509.CertPool, error) {
+	if caFile == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA file: %w", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no certificate", caFile)
+	}
+	return roots, nil
 }
 
 // open sends a request and returns the body of a 200.

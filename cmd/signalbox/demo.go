@@ -155,7 +155,12 @@ func (d *demo) startAgent(ctx context.Context) (leave func(), err error) {
 	if err := d.api.call(ctx, http.MethodPost, agentTypes, in, &t); err != nil {
 		return nil, err
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
 	a, err := agent.New(agent.Config{
+		Program:  program,
 		Endpoint: strings.TrimPrefix(d.server.URL(), "https://"), CAFile: d.server.CAFile(), Token: t.Status.RegistrationToken,
 		Name: "demo-agent", Version: version, StateDir: filepath.Join(d.dir, "agent"), Workspace: filepath.Join(d.dir, "jobs"),
 		Logger: d.g.logger(),

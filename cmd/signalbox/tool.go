@@ -11,14 +11,18 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// toolCLI are the two programs that scripts of init jobs call. They are commands of ours, but not in our help, and with a
-// command line of their own: its --output names a file.
+// toolCLI are the programs that scripts of jobs call. They are commands of ours, but not in our help, and with a command
+// line of their own: the --output of some names a file.
 type toolCLI struct {
-	Spc  spcCmd  `cmd:"" help:"Prepare pipeline files: commands_file, templates and change_in."`
-	When whenCmd `cmd:"" help:"Take conditions apart."`
+	Artifact artifactCmd `cmd:"" help:"Keep files of jobs, workflows and projects on the server."`
+	Spc      spcCmd      `cmd:"" help:"Prepare pipeline files: commands_file, templates and change_in."`
+	When     whenCmd     `cmd:"" help:"Take conditions apart."`
 }
 
-// runTool runs "signalbox spc …" and "signalbox when …". They promise 0 or 1 only.
+// tools are the names in toolCLI.
+var tools = []string{"artifact", "spc", "when"}
+
+// runTool runs "signalbox spc …" and the like. They promise 0 or 1 only.
 func runTool(ctx context.Context, args []string, out, errOut io.Writer) int {
 	exited := -1
 	parser, err := kong.New(&toolCLI{}, kong.Name("signalbox"), kong.Writers(out, errOut), kong.Exit(func(code int) { exited = code }),
@@ -32,6 +36,7 @@ func runTool(ctx context.Context, args []string, out, errOut io.Writer) int {
 		if err == nil {
 			kctx.BindTo(ctx, (*context.Context)(nil))
 			kctx.BindTo(out, (*io.Writer)(nil))
+			kctx.Bind(toolErrors{errOut})
 			err = kctx.Run()
 		}
 	}

@@ -25,6 +25,7 @@ func testProject(s *suite) {
 	s.write(func(t *store.Tx) error { return t.LockProject(p.ID) })
 
 	p.Name, p.PipelineFile, p.CustomPermissions = "renamed", "other.yml", true
+	p.Initialization = signalbox.Initialization{MachineType: "s1-init", OSImage: "x", Commands: []string{"true"}, Secrets: []string{"a"}}
 	p.DebugPermissions, p.AttachPermissions = []signalbox.RefKind{signalbox.RefTag, signalbox.RefEmpty}, []signalbox.RefKind{signalbox.RefOtherBranch}
 	s.write(func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "name") })
 	s.equal("after an update", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.FindProject("renamed") }), p)
@@ -34,6 +35,7 @@ func testProject(s *suite) {
 		return t.UpdateProject(&taken, "user:ann", "")
 	})
 	p.Name, p.CustomPermissions, p.DebugPermissions, p.AttachPermissions = "demo", false, nil, nil
+	p.Initialization = signalbox.Initialization{}
 	s.write(func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "name") })
 	s.equal("without rules", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.Project(p.ID) }), p)
 

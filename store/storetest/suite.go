@@ -17,6 +17,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		test func(*suite)
 	}{
 		{"Project", testProject},
+		{"Organization", testOrganization},
 		{"GitRef", testGitRef},
 		{"Workflow", testWorkflow},
 		{"WorkflowNumbersUnderLoad", testWorkflowNumbersUnderLoad},

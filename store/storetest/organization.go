@@ -1,0 +1,18 @@
+package storetest
+
+import (
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func testOrganization(s *suite) {
+	s.equal("at first", get(s, (*store.Tx).Organization), &signalbox.Organization{})
+	for _, i := range []signalbox.Initialization{
+		{MachineType: "s1-init", OSImage: "x", Commands: []string{"true", "false"}, Secrets: []string{"a"}}, {Commands: []string{"true"}}, {},
+	} {
+		o := &signalbox.Organization{Initialization: i}
+		s.write(func(t *store.Tx) error { return t.UpdateOrganization(o, "user:ann", "initialization") })
+		s.equal("after an update", get(s, (*store.Tx).LockOrganization), o)
+	}
+	s.equal("history", s.reasons("organization", "organization"), []string{"changed", "changed", "changed"})
+}
