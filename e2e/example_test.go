@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,54 +14,114 @@ import (
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
-// TestExamplesRunOnAServer runs the example pipelines from a repository, with real agents, and compares how they end.
-// What needs more than one push (06), another commit (08) or containers (11) has tests of its own in engine, trigger and
-// dispatch.
-func TestExamplesRunOnAServer(t *testing.T) {
-	y := newYard(t)
-	w := &world{T: t, dir: t.TempDir()}
-	repo := filepath.Join(w.dir, "work")
-	if err := os.CopyFS(filepath.Join(repo, ".semaphore"), os.DirFS(examples)); err != nil {
+// exampleYard is a yard with the example pipelines in a repository and agents of the type that they name.
+type exampleYard struct {
+	*yard
+	world   *world
+	repo    string // a work tree whose origin is the project's repository
+	project *signalbox.Project
+}
+
+func newExampleYard(t *testing.T, agents int) *exampleYard {
+	t.Helper()
+	y := &exampleYard{yard: newYard(t), world: &world{T: t, dir: t.TempDir()}}
+	w := y.world
+	y.repo = filepath.Join(w.dir, "work")
+	if err := os.CopyFS(filepath.Join(y.repo, ".semaphore"), os.DirFS(examples)); err != nil {
 		t.Fatal(err)
 	}
-	w.git(repo, "init", "-q", "--initial-branch=master")
-	w.git(repo, "add", "--all")
-	w.git(repo, "commit", "-q", "-m", "examples")
-	w.git(repo, "branch", "dev")
+	w.git(y.repo, "init", "-q", "--initial-branch=master")
+	w.git(y.repo, "add", "--all")
+	w.git(y.repo, "commit", "-q", "-m", "examples")
+	w.git(y.repo, "branch", "dev")
 	bare := filepath.Join(w.dir, "examples.git")
-	w.git(repo, "clone", "-q", "--bare", repo, bare)
-	project := &signalbox.Project{Name: "examples", GitURL: bare, GitDir: bare, DefaultBranch: "master", PipelineFile: signalbox.DefaultPipelineFile}
+	w.git(y.repo, "clone", "-q", "--bare", y.repo, bare)
+	w.git(y.repo, "remote", "add", "origin", bare)
+	y.project = &signalbox.Project{Name: "examples", GitURL: bare, GitDir: bare, DefaultBranch: "master", PipelineFile: signalbox.DefaultPipelineFile}
+	y.write(func(tx *store.Tx) error { return tx.CreateProject(y.project, "test") })
+	y.agents("s1-linux", agents)
+	return y
+}
+
+// put writes a file of the work tree.
+func (y *exampleYard) put(name, text string) {
+	y.Helper()
+	name = filepath.Join(y.repo, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		y.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		y.Fatal(err)
+	}
+}
+
+// agents starts agents of another type than the yard's own.
+func (y *exampleYard) agents(kind string, n int, args ...string) {
+	y.Helper()
 	y.write(func(tx *store.Tx) error {
-		if err := tx.CreateProject(project, "test"); err != nil {
-			return err
-		}
-		// The files name s1-linux; the yard's agents are of a type of their own.
-		at := &signalbox.AgentType{Name: "s1-linux"}
+		at := &signalbox.AgentType{Name: kind}
 		if err := tx.CreateAgentType(at, "test"); err != nil {
 			return err
 		}
 		return tx.CreateRegistrationToken(&signalbox.RegistrationToken{AgentTypeID: at.ID, Name: "test"}, y.otherToken(), "test")
 	})
-	for _, name := range []string{"example-agent-1", "example-agent-2", "example-agent-3", "example-agent-4"} {
-		cmd := y.agentCommand(name)
+	for i := range n {
+		cmd := y.agentCommand(kind+"-agent-"+strconv.Itoa(i), args...)
 		cmd.Env = append(cmd.Env, "SEMAPHORE_AGENT_TOKEN="+y.other)
 		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+			y.Fatal(err)
 		}
-		t.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
+		y.Cleanup(func() { _ = cmd.Process.Signal(os.Interrupt); _ = cmd.Wait() })
 	}
-	tr, err := trigger.New(trigger.Options{Store: y.server.Store(), Engine: y.engine, MirrorDir: t.TempDir()})
+}
+
+func (y *exampleYard) start(branch, file string, parameters ...signalbox.EnvVar) *signalbox.Pipeline {
+	y.Helper()
+	_, p, err := y.server.Trigger().Start(context.Background(), trigger.Request{
+		Project: y.project, Ref: branch, PipelineFile: ".semaphore/" + file, TriggeredBy: signalbox.TriggeredByAPI, Actor: "test", Parameters: parameters,
+	})
 	if err != nil {
-		t.Fatal(err)
+		y.Fatal(err)
 	}
-	start := func(branch, file string) *signalbox.Pipeline {
-		t.Helper()
-		_, p, err := tr.Start(context.Background(), trigger.Request{Project: project, Ref: branch, PipelineFile: ".semaphore/" + file, TriggeredBy: signalbox.TriggeredByAPI, Actor: "test"})
-		if err != nil {
-			t.Fatal(err)
+	return p
+}
+
+func (y *exampleYard) secret(name string, vars ...string) {
+	y.Helper()
+	s := &signalbox.Secret{Name: name}
+	for i := 0; i < len(vars); i += 2 {
+		s.EnvVars = append(s.EnvVars, signalbox.SecretVar{Name: vars[i], Value: signalbox.NewSecretValue(vars[i+1])})
+	}
+	if err := y.server.Secrets().Create(context.Background(), s, "test"); err != nil {
+		y.Fatal(err)
+	}
+}
+
+// jobsOf returns the jobs of a pipeline by name.
+func (y *exampleYard) jobsOf(p *signalbox.Pipeline) map[string]*signalbox.Job {
+	y.Helper()
+	out := map[string]*signalbox.Job{}
+	y.write(func(tx *store.Tx) error {
+		jobs, err := tx.JobsOf(p.ID)
+		for _, j := range jobs {
+			out[j.Name] = j
 		}
-		return p
-	}
+		return err
+	})
+	return out
+}
+
+// now returns a pipeline as it is.
+func (y *exampleYard) now(p *signalbox.Pipeline) (now *signalbox.Pipeline) {
+	y.Helper()
+	y.write(func(tx *store.Tx) (err error) { now, err = tx.Pipeline(p.ID); return err })
+	return now
+}
+
+// TestExamplesRunOnAServer runs the example pipelines from a repository, with real agents, and compares how they end.
+// Those that need more than one start have tests of their own below.
+func TestExamplesRunOnAServer(t *testing.T) {
+	y := newExampleYard(t, 4)
 	for _, tt := range []struct{ branch, file, want string }{
 		{"dev", "01-implicit-sequence.yml", "passed | Nameless block 1 passed | Build passed | Nameless block 2 passed"},
 		{"dev", "02-matrix-parallelism.yml", "passed | Tests passed"},
@@ -72,7 +133,7 @@ func TestExamplesRunOnAServer(t *testing.T) {
 		{"dev", "12-partial-rerun.yml", "failed/test | Prepare passed | Checks failed/test | Shards failed/test | Gate canceled/fast_failing"},
 	} {
 		t.Run(tt.branch+" "+tt.file, func(t *testing.T) {
-			p := y.ended(start(tt.branch, tt.file).ID)
+			p := y.ended(y.start(tt.branch, tt.file).ID)
 			if got := y.outcome(p); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
@@ -94,7 +155,7 @@ func TestExamplesRunOnAServer(t *testing.T) {
 }
 
 // promotedOf compares what example 09 promotes by itself on master.
-func (y *yard) promotedOf(t *testing.T, p *signalbox.Pipeline) {
+func (y *exampleYard) promotedOf(t *testing.T, p *signalbox.Pipeline) {
 	t.Helper()
 	var asked []*signalbox.Promotion
 	y.write(func(tx *store.Tx) (err error) { asked, err = tx.PromotionsOf(p.ID); return err })

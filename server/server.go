@@ -157,6 +157,9 @@ func (s *Server) Store() *store.Store { return s.store }
 // Hub is the server's dispatcher, for tests and benchmarks.
 func (s *Server) Hub() *dispatch.Hub { return s.hub }
 
+// Secrets returns what jobs are handed.
+func (s *Server) Secrets() *secret.Secrets { return s.secrets }
+
 // Trigger starts workflows.
 func (s *Server) Trigger() *trigger.Trigger { return s.trigger }
 
