@@ -132,6 +132,9 @@ func compose(c engine.JobContext) *agentapi.Compose {
 		})
 	}
 	for _, name := range c.Job.Spec.PullSecrets {
+		if c.SecretsOf == nil {
+			break // a run without secrets uses what the engine's user has logged in to
+		}
 		vars, files := secrets(name)
 		out.ImagePullCredentials = append(out.ImagePullCredentials, agentapi.ImagePullCredential{EnvVars: vars, Files: files})
 	}

@@ -171,9 +171,9 @@ func TestTemplateExampleOnAServer(t *testing.T) {
 	}
 }
 
-// TestContainerExampleOnAServer is example 11, with containers of a real engine and a real minute.
-func TestContainerExampleOnAServer(t *testing.T) {
-	t.Parallel()
+// engineForTests is the address of the Docker engine that scripts/setup-test-env started.
+func engineForTests(t *testing.T) string {
+	t.Helper()
 	host := os.Getenv("SIGNALBOX_TEST_DOCKER")
 	if host == "" {
 		if os.Getenv("SIGNALBOX_TEST_REQUIRE") == "1" {
@@ -181,6 +181,13 @@ func TestContainerExampleOnAServer(t *testing.T) {
 		}
 		t.Skip("SIGNALBOX_TEST_DOCKER is not set, so nothing is run in containers")
 	}
+	return host
+}
+
+// TestContainerExampleOnAServer is example 11, with containers of a real engine and a real minute.
+func TestContainerExampleOnAServer(t *testing.T) {
+	t.Parallel()
+	host := engineForTests(t)
 	y := newExampleYard(t, 3)
 	y.agents("s1-docker", 1, "--docker-host", host)
 	y.secret("registry", "DOCKER_CREDENTIAL_TYPE", "GenericDocker", "DOCKER_URL", os.Getenv("SIGNALBOX_TEST_REGISTRY"),

@@ -33,6 +33,12 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	// The home of whoever runs the tests has login files that may do anything and take long.
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		panic(err)
+	}
+	os.Setenv("HOME", home)
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)

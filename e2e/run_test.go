@@ -16,6 +16,11 @@ const examples = "../spec/testdata/examples"
 // runLocally runs `signalbox run` in a repository of its own that holds one pipeline file.
 func runLocally(t *testing.T, yaml string, args ...string) (out, errs string, code int) {
 	t.Helper()
+	return runLocallyWith(t, yaml, nil, args...)
+}
+
+func runLocallyWith(t *testing.T, yaml string, env []string, args ...string) (out, errs string, code int) {
+	t.Helper()
 	w := &world{T: t, dir: t.TempDir()}
 	dir := filepath.Join(w.dir, "repo")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -29,6 +34,7 @@ func runLocally(t *testing.T, yaml string, args ...string) (out, errs string, co
 	w.git(dir, "commit", "-q", "-m", "first")
 	cmd := exec.Command(program, append([]string{"run", "pipeline.yml"}, args...)...)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -58,6 +64,7 @@ func TestExamplesRunLocally(t *testing.T) {
 		"03-dag-failure.yml":             {10, "Lint failed: lint FAILED; Test passed: test PASSED; Package canceled: ; Docs passed: docs PASSED; Publish canceled: ", nil},
 		"04-skip-run-conditions.yml":     {0, "OnMaster passed: ; NotMaster passed: j PASSED; Tagged passed: ; AnyPr passed: ; LeftAssoc passed: ; Never passed: ; Final passed: j PASSED", nil},
 		"05-fail-fast.yml":               {10, "A failed: bad FAILED, slow STOPPED; B stopped: long STOPPED; C canceled: ", nil},
+		"06-queue-autocancel.yml":        {0, "Test passed: test PASSED", nil}, // a local run has no queue to wait in
 		"07-prologue-epilogue-merge.yml": {10, "One passed: ok PASSED; Two failed: ko FAILED", nil},
 		"09-promotions.yml":              {0, "Build passed: build PASSED", nil},
 		"10-deploy-templates.yml": {
@@ -86,6 +93,69 @@ func TestExamplesRunLocally(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, want.blocks)
 			}
 		})
+	}
+}
+
+// TestChangeInExampleRunsLocally is example 08 in a clone with a branch of its own.
+func TestChangeInExampleRunsLocally(t *testing.T) {
+	w := &world{T: t, dir: t.TempDir()}
+	dir := filepath.Join(w.dir, "repo")
+	commit := func(files map[string]string) {
+		t.Helper()
+		for name, text := range files {
+			name = filepath.Join(dir, filepath.FromSlash(name))
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.git(dir, "add", "--all")
+		w.git(dir, "commit", "-q", "-m", "x")
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.git(dir, "init", "-q", "--initial-branch=main")
+	commit(map[string]string{".semaphore/semaphore.yml": read(t, filepath.Join(examples, "08-change-in.yml")), "web/x.js": "1\n"})
+	w.git(dir, "checkout", "-q", "-b", "dev")
+	commit(map[string]string{"services/api/x.go": "1\n", "README.md": "1\n"})
+	cmd := exec.Command(program, "run", "--output", "json")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var d description
+	decode(t, string(out), &d)
+	var ran []string
+	for _, b := range d.Blocks {
+		if len(b.Jobs) > 0 {
+			ran = append(ran, b.Name)
+		}
+	}
+	if got := strings.Join(ran, " "); got != "Backend Relative Prefix OnTagsOff" {
+		t.Errorf("ran %s\n%s", got, out)
+	}
+}
+
+// TestContainerExampleRunsLocally is example 11 on a real engine, with a real minute.
+func TestContainerExampleRunsLocally(t *testing.T) {
+	t.Parallel()
+	host := engineForTests(t)
+	out, errs, code := runLocallyWith(t, read(t, filepath.Join(examples, "11-limits-containers.yml")), []string{"DOCKER_HOST=" + host}, "--output", "json", "--parallel", "3")
+	if code != 11 {
+		t.Fatalf("exit code %d\n%s%s", code, out, errs)
+	}
+	var d description
+	decode(t, out, &d)
+	var blocks []string
+	for _, b := range d.Blocks {
+		blocks = append(blocks, b.Name+" "+b.Result)
+	}
+	if got := strings.Join(blocks, ", "); got != "Slow stopped, Docker passed, Dependent canceled" {
+		t.Errorf("%s\n%s%s", got, out, errs)
 	}
 }
 

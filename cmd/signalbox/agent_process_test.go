@@ -32,7 +32,22 @@ var built = sync.OnceValues(func() (string, error) {
 var builtDir string
 
 func TestMain(m *testing.M) {
+	home, err := os.MkdirTemp("", "signalbox-home")
+	if err != nil {
+		panic(err)
+	}
+	// The home of whoever runs the tests has login files that may do anything and take long; what the compiler keeps there
+	// is still wanted.
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOENV"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			panic(err)
+		}
+		os.Setenv(name, strings.TrimSpace(string(value)))
+	}
+	os.Setenv("HOME", home)
 	code := m.Run()
+	os.RemoveAll(home)
 	if builtDir != "" {
 		os.RemoveAll(builtDir)
 	}
