@@ -123,9 +123,11 @@ func TestChangeInExampleRunsLocally(t *testing.T) {
 	commit(map[string]string{"services/api/x.go": "1\n", "README.md": "1\n"})
 	cmd := exec.Command(program, "run", "--output", "json")
 	cmd.Dir = dir
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s%s", err, out, &errs)
 	}
 	var d description
 	decode(t, string(out), &d)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -17,12 +18,14 @@ type Snapshot struct {
 	Root    string // the work tree
 	SHA     string
 	Branch  string
-	Changed int // files that differ from HEAD, untracked ones included
+	Changed int    // files that differ from HEAD, untracked ones included
+	Trunk   string // the branch that others come from, as far as the work tree tells; else Branch
 }
 
 // TakeSnapshot makes a bare repository at into, which shares the objects of the work tree around dir, with one commit
 // of everything in the work tree that is not ignored, on a branch of the present name. Index, refs and files of the
-// work tree are not touched. Without changes the commit is HEAD itself.
+// work tree are not touched. Without changes the commit is HEAD itself. The other branches are there too, as the remote
+// "origin" had them when somebody last fetched, or as they are here.
 func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
 	out, err := run(ctx, dir, "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-dir", "--git-common-dir", "--show-object-format")
 	if err != nil {
@@ -63,7 +66,60 @@ func TakeSnapshot(ctx context.Context, dir, into string) (*Snapshot, error) {
 			return nil, err
 		}
 	}
-	return s, nil
+	return s, s.branches(ctx, root, into)
+}
+
+// branches makes the other branches in the snapshot and finds the trunk.
+func (s *Snapshot) branches(ctx context.Context, root, into string) error {
+	out, err := run(ctx, root, "for-each-ref", "--format=%(refname) %(objectname) %(symref)", "refs/heads/", "refs/remotes/origin/")
+	if err != nil {
+		return err
+	}
+	at := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		if len(f) < 2 {
+			continue
+		}
+		name, remote := strings.CutPrefix(f[0], "refs/remotes/origin/")
+		switch {
+		case len(f) > 2: // origin/HEAD
+			s.Trunk = strings.TrimPrefix(f[2], "refs/remotes/origin/")
+		case remote:
+			at[name] = f[1]
+		default:
+			name = strings.TrimPrefix(f[0], "refs/heads/")
+			if _, ok := at[name]; !ok {
+				at[name] = f[1]
+			}
+		}
+	}
+	delete(at, s.Branch)
+	// Of a branch "a" here and an "a/b" of origin, no repository can hold both.
+	dirs := map[string]bool{}
+	for name := range at {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			dirs[dir] = true
+		}
+	}
+	var script strings.Builder
+	for name, sha := range at {
+		if !dirs[name] && !strings.HasPrefix(name, s.Branch+"/") && !strings.HasPrefix(s.Branch, name+"/") {
+			fmt.Fprintf(&script, "create refs/heads/%s %s\n", name, sha)
+		}
+	}
+	cmd := command(ctx, into, "update-ref", "--stdin")
+	cmd.Stdin = strings.NewReader(script.String())
+	if _, err := runWith(cmd); err != nil && ctx.Err() != nil {
+		return err
+	}
+	// Otherwise a commit is missing here, as in a partial clone: a condition that needs such a branch says so.
+	for _, name := range []string{"main", "master", s.Branch} {
+		if _, ok := at[name]; s.Trunk == "" && (ok || name == s.Branch) {
+			s.Trunk = name
+		}
+	}
+	return nil
 }
 
 // commit writes the work tree into the snapshot's own objects, by an index of its own.

@@ -224,3 +224,34 @@ func TestSnapshotOutsideARepository(t *testing.T) {
 		t.Errorf("got %v, want CodeInvalid that names the folder", err)
 	}
 }
+
+func TestSnapshotHasTheOtherBranches(t *testing.T) {
+	dir := workTree(t)
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := run(t.Context(), dir, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	first := git("rev-parse", "HEAD")
+	git("checkout", "-q", "-b", "topic/one")
+	git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "x")
+	second := git("rev-parse", "HEAD")
+	git("branch", "mine")
+	git("update-ref", "refs/remotes/origin/main", second) // origin is ahead of the branch here
+	git("update-ref", "refs/remotes/origin/clash", first)
+	git("branch", "clash/inner")
+	git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/main")
+	s, into := snapshot(t, dir)
+	if s.Trunk != "main" || s.Branch != "topic/one" {
+		t.Errorf("on %s, trunk %s", s.Branch, s.Trunk)
+	}
+	r := Repo{Dir: into}
+	for name, want := range map[string]string{"main": second, "mine": second, "topic/one": second, "clash/inner": second} {
+		if got, err := r.ResolveBranch(t.Context(), name); err != nil || got != want {
+			t.Errorf("%s is at %s, want %s: %v", name, got, want, err)
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (r *run) begin(ctx context.Context, s *forge.Snapshot) (p *signalbox.Pipeli
 	if err := os.Rename(filepath.Join(r.o.Dir, "source.git"), source); err != nil {
 		return nil, err
 	}
-	pr := &signalbox.Project{Name: name, GitURL: source, GitDir: source, DefaultBranch: s.Branch, PipelineFile: signalbox.DefaultPipelineFile}
+	pr := &signalbox.Project{Name: name, GitURL: source, GitDir: source, DefaultBranch: s.Trunk, PipelineFile: signalbox.DefaultPipelineFile}
 	wf := &signalbox.Workflow{
 		Ref: "refs/heads/" + s.Branch, RefType: "branch", BranchName: s.Branch, Label: s.Branch, CommitSHA: s.SHA,
 		CommitRange: s.SHA + "^..." + s.SHA, TriggeredBy: signalbox.TriggeredByManualRun, RequestToken: "local",
