@@ -115,6 +115,12 @@ func (a *Agent) cleanUp(ctx context.Context) {
 			}
 		}
 	}
+	metas, _ := filepath.Glob(filepath.Join(a.spoolDir(), "*"+spoolSuffix+".meta"))
+	for _, path := range metas {
+		if _, err := os.Stat(strings.TrimSuffix(path, ".meta")); errors.Is(err, os.ErrNotExist) {
+			_ = os.Remove(path)
+		}
+	}
 	a.cleanContainers(ctx)
 }
 
@@ -212,11 +218,14 @@ func (a *Agent) openLog(ctx context.Context, j lastJob) *pusher {
 	if j.Spool == "" {
 		return nil
 	}
-	sp, meta, err := openSpool(filepath.Join(a.spoolDir(), j.Spool+spoolSuffix), a.log)
+	path := filepath.Join(a.spoolDir(), j.Spool+spoolSuffix)
+	sp, meta, err := openSpool(path, a.log)
+	if errors.Is(err, os.ErrNotExist) { // it was delivered, and about to be removed
+		_ = os.Remove(path)
+		return nil
+	}
 	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			a.log.Warn("the log of an earlier job cannot be read", "job", j.JobID, "error", err)
-		}
+		a.log.Warn("the log of an earlier job cannot be read", "job", j.JobID, "error", err)
 		return nil
 	}
 	a.closeLog(ctx, sp, j)

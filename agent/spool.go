@@ -322,9 +322,10 @@ func (s *spool) saveMeta(m spoolMeta) error { return writeJSON(s.path+".meta", m
 
 func (s *spool) close() error { return s.file.Close() }
 
-// remove deletes the spool because it was delivered.
+// remove deletes the spool because it was delivered. A process that ends half way leaves records that go nowhere, which
+// the next one removes.
 func (s *spool) remove() error {
-	return errors.Join(s.close(), os.Remove(s.path), os.Remove(s.path+".meta"))
+	return errors.Join(s.close(), os.Remove(s.path+".meta"), os.Remove(s.path))
 }
 
 // leftSpools lists the spools in dir.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"pgregory.net/rapid"
 )
@@ -187,5 +188,43 @@ func TestCompleteLogGetsNoSecondEnd(t *testing.T) {
 		if b, err := sp.batch(size, 100, 1<<20); err != nil || b.n != tt.want {
 			t.Errorf("%s: %d events were added, want %d (%v)\n%s", name, b.n, tt.want, err, b.lines)
 		}
+	}
+}
+
+// TestSpoolIsRemovedInTwoSteps: whatever a kill leaves of a spool that was being removed is gone after the next start.
+func TestSpoolIsRemovedInTwoSteps(t *testing.T) {
+	for name, left := range map[string]string{"only the records": ".meta", "only where they go": ""} {
+		t.Run(name, func(t *testing.T) {
+			h := newHub(t, "true")
+			c := h.config()
+			dir := filepath.Join(c.StateDir, "1", "spool")
+			for _, job := range []string{"last", "earlier"} {
+				sp, err := createSpool(dir, job, 0, slog.New(slog.DiscardHandler))
+				if err == nil {
+					err = sp.saveMeta(spoolMeta{JobID: job})
+				}
+				if err == nil {
+					err = os.Remove(sp.path + left)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			a, err := New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.dir = filepath.Dir(dir)
+			a.saveAccess("test-agent", "token")
+			if err := a.saveJob(lastJob{JobID: "job-1", Phase: phaseFinished, Spool: "last", Result: signalbox.JobPassed}); err != nil {
+				t.Fatal(err)
+			}
+			if reason, err := h.run(c); reason != ExitRequested || err != nil || h.result != "passed" {
+				t.Errorf("%s, %v, %q", reason, err, h.result)
+			}
+			if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+				t.Errorf("%v, %v", files, err)
+			}
+		})
 	}
 }

@@ -58,12 +58,15 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		start := time.Now()
 		res := Compile(data, Options{File: "fuzz.yml"}, testBuild("testdata"))
-		if d := time.Since(start); d > 10*time.Second {
+		if d := time.Since(start); d > hang {
 			t.Errorf("took %s", d)
 		}
 		checkInvariants(t, data, res)
 	})
 }
+
+// hang is longer than any file may take on a busy machine under the race detector. How fast files are is for bench.
+const hang = time.Minute
 
 // TestHostile gives Parse files that try to make it slow, large or deep.
 func TestHostile(t *testing.T) {
@@ -103,7 +106,7 @@ func TestHostile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			start := time.Now()
 			res := Compile([]byte(tt.text), Options{}, testBuild("testdata"))
-			if d := time.Since(start); d > 5*time.Second {
+			if d := time.Since(start); d > hang {
 				t.Errorf("took %s", d)
 			}
 			checkInvariants(t, []byte(tt.text), res)

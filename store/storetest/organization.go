@@ -11,8 +11,13 @@ func testOrganization(s *suite) {
 		{MachineType: "s1-init", OSImage: "x", Commands: []string{"true", "false"}, Secrets: []string{"a"}}, {Commands: []string{"true"}}, {},
 	} {
 		o := &signalbox.Organization{Initialization: i}
-		s.write(func(t *store.Tx) error { return t.UpdateOrganization(o, "user:ann", "initialization") })
-		s.equal("after an update", get(s, (*store.Tx).LockOrganization), o)
+		s.write(func(t *store.Tx) error {
+			if _, err := t.LockOrganization(); err != nil {
+				return err
+			}
+			return t.UpdateOrganization(o, "user:ann", "initialization")
+		})
+		s.equal("after an update", get(s, (*store.Tx).Organization), o)
 	}
 	s.equal("history", s.reasons("organization", "organization"), []string{"changed", "changed", "changed"})
 }
