@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/signalbox-ci/signalbox/store/storetest"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
@@ -18,7 +21,11 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	st, err := store.Open(context.Background(), store.Options{Dir: t.TempDir()})
+	o := store.Options{Dir: t.TempDir()}
+	if os.Getenv(onPostgres) != "" {
+		o = store.Options{URL: storetest.PostgresURL(t)}
+	}
+	st, err := store.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
