@@ -38,6 +38,7 @@ type Job struct {
 	Priority      int
 	Spec          JobSpec
 	DebugOf       string        // the job whose environment a debug job keeps open; "" for all others
+	TargetID      string        // the deployment target whose variables and files it gets
 	TimeLimit     time.Duration // of running, 0 is none
 	OriginalID    string        // the job of an earlier pipeline that this one repeats, or copies because it passed
 	Copied        bool          // it passed earlier and did not run again
@@ -79,6 +80,9 @@ func (s *JobSpec) SecretNames() []string {
 	}
 	return append(out, s.PullSecrets...)
 }
+
+// NeedsSecrets tells whether a job gets anything that must not be in its log.
+func (j *Job) NeedsSecrets() bool { return j.TargetID != "" || len(j.Spec.SecretNames()) > 0 }
 
 // Container is one container of a job; the first one runs its commands, the others are reachable by name.
 type Container struct {

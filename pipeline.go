@@ -155,6 +155,19 @@ type Plan struct {
 	Warnings     []string        `json:"warnings,omitempty"`   // one line each, as of a check of the file
 }
 
+// Promotion returns the promotion of a name, nil when there is none; a plan that is nil has none.
+func (p *Plan) Promotion(name string) *PlanPromotion {
+	if p == nil {
+		return nil
+	}
+	for i := range p.Promotions {
+		if p.Promotions[i].Name == name {
+			return &p.Promotions[i]
+		}
+	}
+	return nil
+}
+
 // DefaultPipelineTime and DefaultJobTime are time limits where the file sets none; no job may have a longer one.
 const (
 	DefaultPipelineTime = time.Hour

@@ -13,6 +13,7 @@ import (
 type Secret struct {
 	ID          string
 	ProjectID   string // "" for one of the organization
+	TargetID    string // the deployment target that it belongs to; such a one has the project's id too, and cannot be named
 	Name        string
 	Description string
 	Version     int // of the content, from 1
@@ -44,6 +45,9 @@ const (
 
 // Permits tells whether a project may use a secret.
 func (s *Secret) Permits(projectID string) bool {
+	if s.TargetID != "" {
+		return false
+	}
 	if s.ProjectID != "" {
 		return s.ProjectID == projectID
 	}
@@ -118,8 +122,10 @@ func ValidateSecretName(name string) error {
 
 // Validate checks everything but whether the name is free. No error quotes a value.
 func (s *Secret) Validate() error {
-	if err := ValidateSecretName(s.Name); err != nil {
-		return err
+	if s.TargetID == "" {
+		if err := ValidateSecretName(s.Name); err != nil {
+			return err
+		}
 	}
 	if len(s.Description) > 1000 {
 		return Errorf(CodeInvalid, "description is %d bytes long; at most 1000 are allowed", len(s.Description))

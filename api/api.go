@@ -68,7 +68,7 @@ func (a *API) Routes() []route.Route {
 			r("POST "+noun+"/{task}/run_now", auth.TaskRun, a.runTask),
 		)
 	}
-	return append(append(tasks, a.secretRoutes()...), []route.Route{
+	return append(append(append(tasks, a.secretRoutes()...), a.deploymentTargetRoutes()...), []route.Route{
 		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
 		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
 		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),

@@ -125,6 +125,7 @@ func prepare(w *world, name string) {
 	}
 	w.fill()
 	w.keepSecret(name)
+	w.keepTarget(name)
 	switch name {
 	case "delete-agent-type", "get-agents-of-type":
 		w.write(func(tx *store.Tx) error {
@@ -206,7 +207,7 @@ func (w *world) send(x exchange) (answer, string) {
 		old = append(old, "b1a2c3d4-0000-4000-8000-000000000001", w.project.ID, "f10f10f1-0000-4000-8000-000000000001", w.flow.ID,
 			"e1e1e1e1-0000-4000-8000-000000000001", w.ppl.ID, "7c0ffee0-0000-4000-8000-000000000001", w.jobs[0].ID,
 			"7c0ffee0-0000-4000-8000-000000000002", w.jobs[1].ID, "7c0ffee0-0000-4000-8000-00000000000d", w.debug,
-			"5ec0e700-0000-4000-8000-000000000001", w.secret)
+			"5ec0e700-0000-4000-8000-000000000001", w.secret, "de910000-0000-4000-8000-000000000001", w.target)
 	}
 	if w.flow != nil && x.Resp.Status == 404 { // what is asked for is not there
 		old = append([]string{"f10f10f1-0000-4000-8000-000000000001", "f10f10f1-0000-4000-8000-00000000dead"}, old...)

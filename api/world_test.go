@@ -53,6 +53,7 @@ type world struct {
 	log     *joblog.Log
 	secrets *secret.Secrets
 	secret  string // the id of the secret of a recording
+	target  string // the id of the deployment target of a recording
 	api     *api.API
 	srv     *httptest.Server
 	token   string // of an administrator

@@ -11,26 +11,34 @@ import (
 
 // hand adds the secrets of a job to what its payload is made from. refused is why there must be no payload.
 func (h *Hub) hand(tx *store.Tx, a *signalbox.Attempt, c *engine.JobContext) (used []string, refused string, err error) {
-	names := c.Job.Spec.SecretNames()
-	if len(names) == 0 {
+	if !c.Job.NeedsSecrets() {
 		return nil, "", nil
 	}
 	if h.Secrets == nil {
-		return nil, secret.NotFound(names), nil
+		return nil, withoutSecrets(c.Job), nil
 	}
 	b, refused, err := h.Secrets.Hand(tx, a, c.Job, c.Project, c.Workflow)
-	c.SecretVars, c.SecretFiles = b.Of(c.Job.Spec.Secrets)
+	c.SecretVars, c.SecretFiles = b.OfJob(c.Job)
 	c.SecretsOf = b.Of
 	return b.Used, refused, err
 }
 
+// withoutSecrets is why a job cannot run on a server that has no means to open secrets.
+func withoutSecrets(j *signalbox.Job) string {
+	names := j.Spec.SecretNames()
+	if j.TargetID != "" {
+		names = append(names, signalbox.TargetSecretName(j.TargetID))
+	}
+	return secret.NotFound(names)
+}
+
 // refusal tells why a job must not be offered, "" when it may.
 func (h *Hub) refusal(tx *store.Tx, j *signalbox.Job) (string, error) {
-	if len(j.Spec.SecretNames()) == 0 {
+	if !j.NeedsSecrets() {
 		return "", nil
 	}
 	if h.Secrets == nil {
-		return secret.NotFound(j.Spec.SecretNames()), nil
+		return withoutSecrets(j), nil
 	}
 	p, err := tx.Project(j.ProjectID)
 	if err != nil {

@@ -56,7 +56,7 @@ func (e *Engine) Debug(tx *store.Tx, of *signalbox.Job, limit time.Duration, act
 	j := &signalbox.Job{
 		BlockID: of.BlockID, PipelineID: of.PipelineID, WorkflowID: of.WorkflowID, ProjectID: of.ProjectID,
 		Name: "Debug Session for Job " + of.ID, AgentType: of.AgentType, Priority: debugPriority,
-		Spec: DebugSpec(of.Spec, limit), DebugOf: of.ID, TimeLimit: limit.Truncate(time.Second), State: signalbox.JobQueued,
+		Spec: DebugSpec(of.Spec, limit), DebugOf: of.ID, TargetID: of.TargetID, TimeLimit: limit.Truncate(time.Second), State: signalbox.JobQueued,
 	}
 	if err := tx.CreateJob(j, actor); err != nil {
 		return nil, err

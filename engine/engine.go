@@ -177,11 +177,16 @@ func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Blo
 	return ended, nil
 }
 
+// newJob makes a job of a block. What the deployment target of the pipeline holds is for all but those of after_pipeline.
 func newJob(p *signalbox.Pipeline, b *signalbox.Block, i int, pj *signalbox.PlanJob) *signalbox.Job {
+	target := p.Origin.TargetID
+	if b.Kind == signalbox.BlockAfter {
+		target = ""
+	}
 	return &signalbox.Job{
 		BlockID: b.ID, PipelineID: p.ID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, Index: i, Name: pj.Name,
 		AgentType: pj.Spec.MachineType, Priority: pj.Priority, Spec: pj.Spec, State: signalbox.JobQueued,
-		TimeLimit: min(minutes(pj.TimeLimit, signalbox.DefaultJobTime), signalbox.DefaultJobTime),
+		TimeLimit: min(minutes(pj.TimeLimit, signalbox.DefaultJobTime), signalbox.DefaultJobTime), TargetID: target,
 	}
 }
 

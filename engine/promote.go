@@ -17,46 +17,57 @@ type PromoteRequest struct {
 	Parameters []signalbox.EnvVar
 	Override   bool // although the pipeline has not passed
 	Token      string
-	By         string // a user's name, or signalbox.AutoPromotion
-	TargetID   string // the deployment target whose rules let it through
+	By         string // a user's name
 }
 
 // maxPipelines is how many pipelines one workflow may have.
 const maxPipelines = 1000
 
-// Promote starts the pipeline that a promotion names, in the same workflow. A request that is refused is CodeInvalid and
-// leaves a trace in the pipeline's list of promotions. The same token gives the same pipeline.
+// Promote starts the pipeline that a promotion names, in the same workflow. A request that is refused is CodeInvalid; what
+// a deployment target refuses is kept, in its history and in the pipeline's list of promotions. The same token gives the
+// same answer.
 func (e *Engine) Promote(tx *store.Tx, pipelineID string, r PromoteRequest, actor string) (*signalbox.Promotion, error) {
+	p, err := e.promote(tx, pipelineID, r, false, actor)
+	if err == nil && p.Error != "" {
+		return nil, store.Keep(signalbox.Errorf(signalbox.CodeInvalid, "%s", p.Error))
+	}
+	return p, err
+}
+
+// promote is Promote for people and conditions. The promotion has an error when a deployment target refuses it.
+func (e *Engine) promote(tx *store.Tx, pipelineID string, r PromoteRequest, auto bool, actor string) (*signalbox.Promotion, error) {
 	p, err := tx.LockPipeline(pipelineID)
 	if err != nil {
 		return nil, err
 	}
-	var promo *signalbox.PlanPromotion
-	if p.Plan != nil {
-		for i := range p.Plan.Promotions {
-			if p.Plan.Promotions[i].Name == r.Name {
-				promo = &p.Plan.Promotions[i]
-			}
-		}
-	}
+	promo := p.Plan.Promotion(r.Name)
 	if promo == nil {
 		return nil, signalbox.Errorf(signalbox.CodeNotFound, "pipeline %s has no promotion %.100q%s", p.ID, r.Name, promotionNames(p.Plan))
-	}
-	if promo.Target != "" {
-		// Who may promote there is what a deployment target decides, and there is none that could.
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "Triggering promotion with deployment target failed: deployment target not found "+
-			"(%s; this version has no deployment targets yet, so nothing can be promoted to one)", promo.Target)
 	}
 	if r.Token == "" {
 		r.Token = signalbox.NewID()
 	}
-	ask := &signalbox.Promotion{
-		PipelineID: p.ID, Name: r.Name, Token: r.Token, Auto: r.By == signalbox.AutoPromotion, Override: r.Override, PromotedBy: r.By,
+	asked := &signalbox.Promotion{
+		PipelineID: p.ID, Name: r.Name, Token: r.Token, Auto: auto, Override: r.Override, PromotedBy: r.By,
 	}
-	if !ask.Auto && p.Result != signalbox.ResultPassed && !r.Override {
+	if !auto && p.Result != signalbox.ResultPassed && !r.Override {
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "Triggering target when pipeline is not passed requires override confirmation.")
 	}
-	if ask.Parameters, err = parameters(promo.Parameters, r.Parameters, ask.Auto); err != nil {
+	w, err := tx.Workflow(p.WorkflowID)
+	if err != nil {
+		return nil, err
+	}
+	var d *deployment
+	if promo.Target != "" {
+		if d, err = askByName(tx, p.ProjectID, promo.Target, auto, r.By, w); err != nil {
+			return nil, err
+		}
+		if d.refusal != "" {
+			asked.Parameters, asked.Error = keptParameters(promo.Parameters, r.Parameters), d.text()
+			return keepPromotion(tx, asked, d, w, actor)
+		}
+	}
+	if asked.Parameters, err = parameters(promo.Parameters, r.Parameters, auto); err != nil {
 		return nil, err
 	}
 	others, err := tx.PipelinesOf(p.WorkflowID)
@@ -66,23 +77,33 @@ func (e *Engine) Promote(tx *store.Tx, pipelineID string, r PromoteRequest, acto
 	if len(others) >= maxPipelines {
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "The limit of %d pipelines in same workflow reached.", maxPipelines)
 	}
-	ask.CreatedPipelineID = signalbox.NewID()
-	ask, isNew, err := tx.CreatePromotion(ask, actor)
-	if err != nil || !isNew {
-		return ask, err
+	asked.CreatedPipelineID = signalbox.NewID()
+	id := asked.CreatedPipelineID
+	if asked, err = keepPromotion(tx, asked, d, w, actor); err != nil || asked.CreatedPipelineID != id {
+		return asked, err
 	}
-	w, err := tx.Workflow(p.WorkflowID)
-	if err != nil {
-		return nil, err
-	}
-	_, err = announce(tx, &signalbox.Pipeline{
-		ID: ask.CreatedPipelineID, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, File: promo.File,
+	next := &signalbox.Pipeline{
+		ID: id, WorkflowID: p.WorkflowID, ProjectID: p.ProjectID, File: promo.File,
 		Origin: signalbox.Origin{
-			PromotedFrom: p.ID, Promotion: promo.Name, PromotedBy: r.By, TargetID: r.TargetID, Parameters: ask.Parameters,
+			PromotedFrom: p.ID, Promotion: promo.Name, PromotedBy: r.By, Parameters: asked.Parameters,
 			Ancestors: append(slices.Clone(p.Origin.Ancestors), p.ArtefactID),
 		},
-	}, w, actor)
-	return ask, err
+	}
+	if d != nil {
+		next.Origin.TargetID = d.target.ID
+	}
+	_, err = announce(tx, next, w, actor)
+	return asked, err
+}
+
+// keepPromotion stores a request with the answer of its deployment target, nil for none. It returns the request of before
+// when its token was used before.
+func keepPromotion(tx *store.Tx, asked *signalbox.Promotion, d *deployment, w *signalbox.Workflow, actor string) (*signalbox.Promotion, error) {
+	kept, isNew, err := tx.CreatePromotion(asked, actor)
+	if err != nil || !isNew || d == nil {
+		return kept, err
+	}
+	return kept, d.record(tx, asked.PipelineID, kept, kept.Name, w)
 }
 
 func promotionNames(p *signalbox.Plan) string {
@@ -142,7 +163,7 @@ func (e *Engine) autoPromote(tx *store.Tx, p *signalbox.Pipeline) error {
 			continue
 		}
 		if err == nil {
-			_, err = e.Promote(tx, p.ID, PromoteRequest{Name: promo.Name, Token: "auto:" + promo.Name, By: signalbox.AutoPromotion}, Actor)
+			_, err = e.promote(tx, p.ID, PromoteRequest{Name: promo.Name, Token: "auto:" + promo.Name, By: signalbox.AutoPromotion}, true, Actor)
 		}
 		if err == nil {
 			continue

@@ -54,20 +54,45 @@ func (e *Engine) rerun(tx *store.Tx, id, job, token, by, actor string) (*signalb
 	if err != nil {
 		return nil, err
 	}
-	ask := &signalbox.Promotion{PipelineID: of.ID, Name: rerunRequest, Token: "rerun:" + job + ":" + token, PromotedBy: by, CreatedPipelineID: signalbox.NewID()}
-	old, isNew, err := tx.CreatePromotion(ask, actor)
-	if err != nil {
+	asked := &signalbox.Promotion{
+		PipelineID: of.ID, Name: rerunRequest, Token: "rerun:" + job + ":" + token, PromotedBy: by, Parameters: of.Origin.Parameters,
+		CreatedPipelineID: signalbox.NewID(),
+	}
+	p.ID = asked.CreatedPipelineID
+	if asked, err = e.askAgain(tx, of, asked, w, actor); err != nil {
 		return nil, err
 	}
-	if !isNew {
-		return tx.Pipeline(old.CreatedPipelineID)
+	if asked.CreatedPipelineID != p.ID {
+		return tx.Pipeline(asked.CreatedPipelineID)
 	}
-	p.ID = ask.CreatedPipelineID
 	if p, err = announce(tx, p, w, actor); err != nil {
 		return nil, err
 	}
 	c := Compiled{YAML: of.YAML, Name: of.Name, Plan: of.Plan}
 	return p, e.Initialize(tx, p.ID, c, actor)
+}
+
+// askAgain keeps a request to repeat a pipeline. One that was promoted through a deployment target takes what the target
+// hands out again, so whoever repeats it must be let through too.
+func (e *Engine) askAgain(tx *store.Tx, of *signalbox.Pipeline, asked *signalbox.Promotion, w *signalbox.Workflow, actor string) (*signalbox.Promotion, error) {
+	if of.Origin.TargetID == "" {
+		return keepPromotion(tx, asked, nil, w, actor)
+	}
+	d, err := ask(tx, of.Origin.TargetID, "", false, asked.PromotedBy, w)
+	if err != nil {
+		return nil, err
+	}
+	if d.refusal != "" {
+		asked.Error, asked.CreatedPipelineID = d.text(), ""
+	}
+	kept, isNew, err := tx.CreatePromotion(asked, actor)
+	if err == nil && isNew {
+		err = d.record(tx, of.ID, kept, of.Origin.Promotion, w)
+	}
+	if err == nil && kept.Error != "" {
+		return nil, store.Keep(signalbox.Errorf(signalbox.CodeInvalid, "%s", kept.Error))
+	}
+	return kept, err
 }
 
 // rerunRequest is the name under which repeats are kept beside promotions. No promotion can have an empty name.

@@ -79,6 +79,15 @@ const Blocked = "Some secrets used in this job are blocking this operation"
 
 // Refusal tells why a job may not be handed out, "" when it may.
 func Refusal(tx *store.Tx, p *signalbox.Project, w *signalbox.Workflow, j *signalbox.Job) (string, error) {
+	if j.TargetID != "" {
+		d, err := tx.DeploymentTarget(j.TargetID)
+		if err != nil {
+			return "", err
+		}
+		if !d.DeletedAt.IsZero() {
+			return "Deployment target " + d.Name + " was deleted", nil
+		}
+	}
 	found, missing, err := Find(tx, p, w, j.Spec.SecretNames())
 	if err != nil {
 		return "", err
@@ -116,12 +125,38 @@ func (b Bundle) Of(names []string) (vars []signalbox.SecretVar, files []signalbo
 	return vars, files
 }
 
-// Resolve opens the secrets that a job of a project and workflow gets by these names, and says which names are missing. The
+// OfJob returns what a job itself gets: what its deployment target holds, and then its own secrets, which win.
+func (b Bundle) OfJob(j *signalbox.Job) (vars []signalbox.SecretVar, files []signalbox.SecretFile) {
+	names := j.Spec.Secrets
+	if j.TargetID != "" {
+		names = append([]string{signalbox.TargetSecretName(j.TargetID)}, names...)
+	}
+	return b.Of(names)
+}
+
+// ofTarget returns the secret of a job's deployment target, nil when it gets none: a forked pull request gets nothing.
+func ofTarget(tx *store.Tx, p *signalbox.Project, w *signalbox.Workflow, j *signalbox.Job) (*signalbox.Secret, error) {
+	if j.TargetID == "" || signalbox.RefKindOf(p, w) == signalbox.RefForkedPullRequest {
+		return nil, nil
+	}
+	d, err := tx.DeploymentTarget(j.TargetID)
+	if err != nil {
+		return nil, err
+	}
+	return tx.Secret(d.SecretID)
+}
+
+// resolve opens the secrets that a job of a project and workflow gets, and says which of its names are missing. The
 // versions are those that were opened, held until the transaction ends.
-func (x *Secrets) Resolve(tx *store.Tx, p *signalbox.Project, w *signalbox.Workflow, names []string) (b Bundle, versions []*signalbox.SecretVersion, missing []string, err error) {
-	found, missing, err := Find(tx, p, w, names)
+func (x *Secrets) resolve(tx *store.Tx, p *signalbox.Project, w *signalbox.Workflow, j *signalbox.Job) (b Bundle, versions []*signalbox.SecretVersion, missing []string, err error) {
+	found, missing, err := Find(tx, p, w, j.Spec.SecretNames())
 	if err != nil || len(missing) > 0 {
 		return b, nil, missing, err
+	}
+	if s, err := ofTarget(tx, p, w, j); err != nil {
+		return b, nil, nil, err
+	} else if s != nil {
+		found = append([]*signalbox.Secret{s}, found...)
 	}
 	for _, s := range found {
 		if s, err = tx.HoldSecret(s.ID); err != nil {
@@ -143,7 +178,7 @@ func (x *Secrets) Resolve(tx *store.Tx, p *signalbox.Project, w *signalbox.Workf
 }
 
 func (x *Secrets) add(b *Bundle, s *signalbox.Secret, v *signalbox.SecretVersion) error {
-	vars, files, err := x.open(s.ProjectID, v)
+	vars, files, err := x.open(scopeOf(s), v)
 	b.EnvVars, b.Files = append(b.EnvVars, vars...), append(b.Files, files...)
 	if b.parts == nil {
 		b.parts = map[string]part{}
@@ -155,7 +190,7 @@ func (x *Secrets) add(b *Bundle, s *signalbox.Secret, v *signalbox.SecretVersion
 // Hand opens what an attempt gets, and notes the versions, so that asking again gives the same and the log knows what must
 // not be in it. refused is why the job must not be handed out at all, "" otherwise.
 func (x *Secrets) Hand(tx *store.Tx, a *signalbox.Attempt, j *signalbox.Job, p *signalbox.Project, w *signalbox.Workflow) (b Bundle, refused string, err error) {
-	if len(j.Spec.SecretNames()) == 0 {
+	if !j.NeedsSecrets() {
 		return b, "", nil
 	}
 	noted, err := tx.AttemptSecrets(a.ID)
@@ -177,7 +212,7 @@ func (x *Secrets) Hand(tx *store.Tx, a *signalbox.Attempt, j *signalbox.Job, p *
 	if refused, err = Refusal(tx, p, w, j); err != nil || refused != "" {
 		return b, refused, err
 	}
-	b, versions, missing, err := x.Resolve(tx, p, w, j.Spec.SecretNames())
+	b, versions, missing, err := x.resolve(tx, p, w, j)
 	if err != nil || len(missing) > 0 {
 		return b, NotFound(missing), err
 	}
@@ -220,7 +255,7 @@ func (x *Secrets) Handed(ctx context.Context, attemptID string) (values []signal
 			return err
 		}
 		j, err := tx.Job(a.JobID)
-		if err != nil || len(j.Spec.SecretNames()) == 0 {
+		if err != nil || !j.NeedsSecrets() {
 			return err
 		}
 		noted, err := tx.AttemptSecrets(attemptID)

@@ -79,7 +79,7 @@ func (x *Secrets) resealVersions(ctx context.Context, count bool) (n int, err er
 	var last signalbox.SecretVersion
 	for {
 		var page []*signalbox.SecretVersion
-		projects := map[string]string{}
+		scopes := map[string]string{}
 		if err := x.Store.Read(ctx, func(tx *store.Tx) error {
 			if page, err = tx.SecretVersions(last, resealPage); err != nil {
 				return err
@@ -89,7 +89,7 @@ func (x *Secrets) resealVersions(ctx context.Context, count bool) (n int, err er
 				if err != nil {
 					return err
 				}
-				projects[v.SecretID] = s.ProjectID
+				scopes[v.SecretID] = scopeOf(s)
 			}
 			return nil
 		}); err != nil || len(page) == 0 {
@@ -105,7 +105,7 @@ func (x *Secrets) resealVersions(ctx context.Context, count bool) (n int, err er
 				continue
 			}
 			from := v.Key
-			if v.Key, err = x.Keys.ResealEnvelope(from, place(projects[v.SecretID], v.SecretID, v.Version)); err != nil {
+			if v.Key, err = x.Keys.ResealEnvelope(from, place(scopes[v.SecretID], v.SecretID, v.Version)); err != nil {
 				return n, err
 			}
 			// A version that was removed or sealed anew meanwhile needs nothing any more.

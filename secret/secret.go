@@ -46,12 +46,20 @@ type file struct {
 }
 
 // place is the additional data of a version: what is moved to another row does not open.
-func place(projectID, id string, version int) string {
-	scope := "organization"
-	if projectID != "" {
-		scope = "project/" + projectID
+func place(scope, id string, version int) string {
+	where := "organization"
+	if scope != "" {
+		where = "project/" + scope
 	}
-	return fmt.Sprintf("secret/%s/%s/%d", scope, id, version)
+	return fmt.Sprintf("secret/%s/%s/%d", where, id, version)
+}
+
+// scopeOf is where a secret belongs: a project, one of its deployment targets or, with "", the organization.
+func scopeOf(s *signalbox.Secret) string {
+	if s.TargetID != "" {
+		return s.ProjectID + "/deployment-target/" + s.TargetID
+	}
+	return s.ProjectID
 }
 
 // seal encrypts what a secret holds as its next version.
@@ -71,13 +79,13 @@ func (x *Secrets) seal(s *signalbox.Secret, version int) (*signalbox.SecretVersi
 		return nil, err
 	}
 	defer clear(plain)
-	v.Key, v.Data = x.Keys.SealEnvelope(plain, place(s.ProjectID, s.ID, version))
+	v.Key, v.Data = x.Keys.SealEnvelope(plain, place(scopeOf(s), s.ID, version))
 	return v, nil
 }
 
 // open decrypts a version.
-func (x *Secrets) open(projectID string, v *signalbox.SecretVersion) ([]signalbox.SecretVar, []signalbox.SecretFile, error) {
-	plain, err := x.Keys.OpenEnvelope(v.Key, v.Data, place(projectID, v.SecretID, v.Version))
+func (x *Secrets) open(scope string, v *signalbox.SecretVersion) ([]signalbox.SecretVar, []signalbox.SecretFile, error) {
+	plain, err := x.Keys.OpenEnvelope(v.Key, v.Data, place(scope, v.SecretID, v.Version))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open version %d of secret %s: %w", v.Version, v.SecretID, err)
 	}
@@ -150,7 +158,7 @@ func (x *Secrets) write(tx *store.Tx, s *signalbox.Secret, actor, detail string)
 	if err != nil {
 		return err
 	}
-	vars, files, err := x.open(s.ProjectID, now)
+	vars, files, err := x.open(scopeOf(s), now)
 	if err != nil {
 		return err
 	}

@@ -110,6 +110,10 @@ func (c *compiler) filtered(filters []*value) string {
 
 func (c *compiler) promotion(v *value) signalbox.PlanPromotion {
 	p := signalbox.PlanPromotion{Name: v.string("name"), File: Resolve(c.file, v.string("pipeline_file")), Target: v.string("deployment_target"), Auto: c.autoRule(v)}
+	if t := v.get("deployment_target"); t != nil && c.build.Target != nil && !c.build.Target(p.Target) {
+		c.wrong(t, "Invalid parameter: '"+p.Target+"' deployment target not found",
+			"the project has no deployment target named %s; make it with \"signalbox deployment-target create\", or name one that it has", quote(p.Target))
+	}
 	for _, it := range v.get("parameters").list("env_vars") {
 		param := signalbox.Parameter{Name: it.string("name"), Description: it.string("description"), Default: it.string("default_value")}
 		if r := it.get("required"); r != nil {

@@ -31,6 +31,8 @@ type Build struct {
 	File func(path string) ([]byte, error)
 	// Call answers a function of a condition; nil when there is no repository to ask.
 	Call func(c *when.Call, promotion bool) (value bool, why string, err error)
+	// Target tells whether the project has a deployment target of that name; nil when nobody can know.
+	Target func(name string) bool
 }
 
 // Result is what Parse or Compile found.

@@ -7,11 +7,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, debug_of, time_limit_ms, original_id, copied, retries, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
+const jobColumns = `id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, debug_of, target_id, time_limit_ms, original_id, copied, retries, state, result, reason, failure_reason, attempt_id, attempt_n, created_at, queued_at, started_at, finished_at`
 
 func scanJob(s scanner, j *signalbox.Job) error {
 	return s.Scan(&j.ID, &j.BlockID, &j.PipelineID, &j.WorkflowID, &j.ProjectID, &j.Index, &j.Name, &j.AgentType, &j.Priority,
-		doc{&j.Spec}, &j.DebugOf, span{&j.TimeLimit, time.Millisecond}, &j.OriginalID, &j.Copied, &j.Retries, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
+		doc{&j.Spec}, &j.DebugOf, &j.TargetID, span{&j.TimeLimit, time.Millisecond}, &j.OriginalID, &j.Copied, &j.Retries, &j.State, &j.Result, &j.Reason, &j.FailureReason, &j.AttemptID, &j.AttemptN, at{&j.CreatedAt},
 		at{&j.QueuedAt}, at{&j.StartedAt}, at{&j.FinishedAt})
 }
 
@@ -27,8 +27,8 @@ func (t *Tx) CreateJob(j *signalbox.Job, actor string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 25)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
-		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.DebugOf, j.TimeLimit.Milliseconds(), j.OriginalID, j.Copied, j.Retries, j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
+	if _, err := t.exec(`INSERT INTO job (`+jobColumns+`) VALUES (`+list(1, 26)+`)`, j.ID, j.BlockID, j.PipelineID, j.WorkflowID,
+		j.ProjectID, j.Index, j.Name, j.AgentType, j.Priority, spec, j.DebugOf, j.TargetID, j.TimeLimit.Milliseconds(), j.OriginalID, j.Copied, j.Retries, j.State, j.Result, j.Reason, j.FailureReason, j.AttemptID,
 		j.AttemptN, ms(j.CreatedAt), ms(j.QueuedAt), ms(j.StartedAt), ms(j.FinishedAt)); err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (t *Tx) Projects() ([]*signalbox.Project, error) {
 	return many(t, "project", scanProject, `SELECT `+projectColumns+` FROM project WHERE deleted_at = 0 ORDER BY name`)
 }
 
-// DeleteProject marks a project and its tasks as deleted; their names are free again.
+// DeleteProject marks a project, its tasks and its deployment targets as deleted; their names are free again.
 func (t *Tx) DeleteProject(id, actor string) error {
 	n, err := t.exec(`UPDATE project SET deleted_at = $1 WHERE id = $2 AND deleted_at = 0`, ms(t.Now), id)
 	if err != nil {
@@ -104,6 +104,9 @@ func (t *Tx) DeleteProject(id, actor string) error {
 		return err
 	}
 	if err := t.deleteTasksOf(id, actor); err != nil {
+		return err
+	}
+	if err := t.deleteTargetsOf(id, actor); err != nil {
 		return err
 	}
 	t.Wake(KeyProject(id))

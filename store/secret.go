@@ -6,10 +6,10 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const secretColumns = `id, project_id, name, description, version, projects_access, project_ids, no_debug, no_attach, created_at, updated_at, used_at, deleted_at`
+const secretColumns = `id, project_id, target_id, name, description, version, projects_access, project_ids, no_debug, no_attach, created_at, updated_at, used_at, deleted_at`
 
 func scanSecret(s scanner, x *signalbox.Secret) error {
-	return s.Scan(&x.ID, &x.ProjectID, &x.Name, &x.Description, &x.Version, &x.Access.Projects, doc{&x.Access.ProjectIDs},
+	return s.Scan(&x.ID, &x.ProjectID, &x.TargetID, &x.Name, &x.Description, &x.Version, &x.Access.Projects, doc{&x.Access.ProjectIDs},
 		&x.Access.NoDebug, &x.Access.NoAttach, at{&x.CreatedAt}, at{&x.UpdatedAt}, at{&x.UsedAt}, at{&x.DeletedAt})
 }
 
@@ -32,7 +32,7 @@ func (t *Tx) CreateSecret(s *signalbox.Secret, v *signalbox.SecretVersion, actor
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO secret (`+secretColumns+`) VALUES (`+list(1, 13)+`)`, s.ID, s.ProjectID, s.Name, s.Description, s.Version,
+	_, err = t.exec(`INSERT INTO secret (`+secretColumns+`) VALUES (`+list(1, 14)+`)`, s.ID, s.ProjectID, s.TargetID, s.Name, s.Description, s.Version,
 		s.Access.Projects, ids, s.Access.NoDebug, s.Access.NoAttach, ms(s.CreatedAt), ms(s.UpdatedAt), 0, 0)
 	if isUnique(err) {
 		return nameTaken()
@@ -97,14 +97,15 @@ func (t *Tx) DeleteSecret(id, actor string) error {
 	return t.Record("secret", id, actor, "deleted", "")
 }
 
-// FindSecret returns a secret that is not deleted by id or name, within a project or, with "", the organization.
+// FindSecret returns a secret that is not deleted by id or name, within a project or, with "", the organization. It does not
+// find those of deployment targets.
 func (t *Tx) FindSecret(projectID, idOrName string) (*signalbox.Secret, error) {
 	column := "name"
 	if signalbox.IsID(idOrName) {
 		column = "id"
 	}
 	return one(t, "secret", idOrName, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE project_id = $1 AND `+column+` = $2
-		AND deleted_at = 0`, projectID, idOrName)
+		AND target_id = '' AND deleted_at = 0`, projectID, idOrName)
 }
 
 // Secret returns a secret by id, deleted or not.
@@ -124,17 +125,18 @@ func (t *Tx) LockSecret(id string) (*signalbox.Secret, error) {
 
 // DeletedSecret returns the secret of a name that an actor deleted last, if that was not before since.
 func (t *Tx) DeletedSecret(projectID, name, actor string, since time.Time) (*signalbox.Secret, error) {
-	return one(t, "deleted secret", name, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE project_id = $1 AND name = $2
+	return one(t, "deleted secret", name, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE project_id = $1 AND name = $2 AND target_id = ''
 		AND deleted_by = $3 AND deleted_at >= $4 AND deleted_at > 0 ORDER BY deleted_at DESC LIMIT 1`, projectID, name, actor, ms(since))
 }
 
-// Secrets returns the secrets of a project or, with "", the organization: by name, or oldest first.
+// Secrets returns the secrets of a project or, with "", the organization, without those of deployment targets: by name, or
+// oldest first.
 func (t *Tx) Secrets(projectID string, byTime bool, limit, offset int) ([]*signalbox.Secret, error) {
 	order := "name"
 	if byTime {
 		order = "created_at, id"
 	}
-	return many(t, "secret", scanSecret, `SELECT `+secretColumns+` FROM secret WHERE project_id = $1 AND deleted_at = 0
+	return many(t, "secret", scanSecret, `SELECT `+secretColumns+` FROM secret WHERE project_id = $1 AND target_id = '' AND deleted_at = 0
 		ORDER BY `+order+` LIMIT $2 OFFSET $3`, projectID, limit, offset)
 }
 

@@ -119,10 +119,14 @@ func (s *Store) Read(ctx context.Context, fn func(*Tx) error) error {
 
 func (s *Store) writeTo(ctx context.Context, d *database, fn func(*Tx) error) error {
 	var keys []string
+	var kept *keptError
 	err := d.write(ctx, func(ctx context.Context, q querier) error {
 		tx := &Tx{ctx: ctx, q: q, dialect: d.dialect, Now: s.clock()}
 		err := fn(tx)
-		keys = tx.keys
+		keys, kept = tx.keys, nil
+		if errors.As(err, &kept) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
@@ -131,8 +135,20 @@ func (s *Store) writeTo(ctx context.Context, d *database, fn func(*Tx) error) er
 	if len(keys) > 0 {
 		s.wake.notify(keys)
 	}
+	if kept != nil {
+		return kept.err
+	}
 	return nil
 }
+
+// Keep makes an error that does not undo the transaction that it ends: Write commits and then returns err. It is for
+// refusals that must be on record.
+func Keep(err error) error { return &keptError{err} }
+
+type keptError struct{ err error }
+
+func (k *keptError) Error() string { return k.err.Error() }
+func (k *keptError) Unwrap() error { return k.err }
 
 func (s *Store) readFrom(ctx context.Context, d *database, fn func(*Tx) error) error {
 	err := d.read(ctx, func(ctx context.Context, q querier) error {

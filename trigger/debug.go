@@ -51,6 +51,11 @@ func MayEnter(tx *store.Tx, j *signalbox.Job, by route.Actor, how auth.Access) e
 	if err := auth.MayEnter(how, role, p, signalbox.RefKindOf(p, w)); err != nil {
 		return err
 	}
+	if j.TargetID != "" {
+		if err := engine.MayUseTarget(tx, j.TargetID, by.User, w); err != nil {
+			return err
+		}
+	}
 	secrets, _, err := secret.Find(tx, p, w, j.Spec.SecretNames())
 	if err != nil {
 		return err

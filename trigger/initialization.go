@@ -48,14 +48,14 @@ func (t *Trigger) compile(ctx context.Context, repo Repository, project *signalb
 	}
 	i := signalbox.InitializationOf(organization, project)
 	if i.MachineType == "" && len(i.Commands) == 0 {
-		return Compile(ctx, repo, project, w, p, engine.Source{})
+		return t.compileFile(ctx, repo, project, w, p, engine.Source{})
 	}
 	text, err := repo.FileAt(ctx, w.CommitSHA, p.File)
 	if err != nil && failed(err) {
 		return engine.Compiled{}, err
 	}
 	if err != nil || len(i.Commands) == 0 && !compiler.Needed(text) {
-		return Compile(ctx, repo, project, w, p, engine.Source{YAML: text, Err: err})
+		return t.compileFile(ctx, repo, project, w, p, engine.Source{YAML: text, Err: err})
 	}
 	static := spec.Parse(text, spec.Options{File: p.File})
 	c := engine.Compiled{YAML: string(text), Name: static.Name}
@@ -127,7 +127,7 @@ func (t *Trigger) compiled(ctx context.Context, repo Repository, project *signal
 	case err != nil:
 		return c, err
 	}
-	return Compile(ctx, repo, project, w, p, engine.Source{YAML: text, Shown: p.File + ".output.yml"})
+	return t.compileFile(ctx, repo, project, w, p, engine.Source{YAML: text, Shown: p.File + ".output.yml"})
 }
 
 // findings makes lines for people of a compiler's log; what is no line of such a log stays as it is.

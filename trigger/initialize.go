@@ -44,6 +44,7 @@ func Compile(ctx context.Context, repo Repository, project *signalbox.Project, w
 	ev := &change.Evaluator{Build: changeBuild(trunk, w, p), Lister: repo}
 	src.Build = spec.Build{
 		DefaultBranch: trunk,
+		Target:        src.Build.Target,
 		File: func(path string) ([]byte, error) {
 			data, err := repo.FileAt(ctx, w.CommitSHA, path)
 			if err != nil && failed(err) {
