@@ -34,6 +34,10 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
+	return worldOn(t, st)
+}
+
+func worldOn(t *testing.T, st *store.Store) *world {
 	w := &world{T: t, st: st, eng: New(Options{Store: st}), p: &signalbox.Project{Name: "demo", GitURL: "/srv/git/team/demo.git", PipelineFile: "p.yml"}}
 	w.write(func(tx *store.Tx) error {
 		if err := tx.CreateAgentType(&signalbox.AgentType{Name: "s1-linux"}, "test"); err != nil {

@@ -55,6 +55,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Sealed", testSealed},
 		{"Secret", testSecret},
 		{"SecretVersions", testSecretVersions},
+		{"DeploymentTarget", testDeploymentTarget},
+		{"Deployments", testDeployments},
 		{"Log", testLog},
 		{"LogPaging", testLogPaging},
 		{"LogLock", testLogLock},
