@@ -7,6 +7,7 @@ type Deployment struct {
 	ID             string
 	TargetID       string
 	TargetName     string // of then
+	WorkflowID     string
 	PrevPipelineID string // whose promotion it was
 	Promotion      string // the promotion's name
 	PipelineID     string // that was started; "" when it was refused

@@ -28,7 +28,8 @@ func (a *API) listPromotions(w http.ResponseWriter, r *http.Request) error {
 	out := []map[string]any{}
 	pg, more := pageOf(r), false
 	if err := a.read(r, func(tx *store.Tx) error {
-		if _, err := tx.Pipeline(q.Get("pipeline_id")); err != nil {
+		from, err := tx.Pipeline(q.Get("pipeline_id"))
+		if err != nil {
 			return err
 		}
 		all, err := tx.PromotionsOf(q.Get("pipeline_id"))
@@ -38,10 +39,14 @@ func (a *API) listPromotions(w http.ResponseWriter, r *http.Request) error {
 		all = slices.DeleteFunc(all, func(p *signalbox.Promotion) bool {
 			return p.Name == "" || q.Get("name") != "" && q.Get("name") != p.Name // a repeat is no promotion
 		})
-		from, to := min(pg.offset, len(all)), min(pg.offset+pg.limit, len(all))
-		more = to < len(all)
-		for _, p := range all[from:to] {
-			out = append(out, promotion(p))
+		first, end := min(pg.offset, len(all)), min(pg.offset+pg.limit, len(all))
+		more = end < len(all)
+		for _, p := range all[first:end] {
+			b := promotion(p)
+			if promo := from.Plan.Promotion(p.Name); promo != nil && promo.Target != "" {
+				b["deployment_target"] = promo.Target
+			}
+			out = append(out, b)
 		}
 		return nil
 	}); err != nil {

@@ -58,7 +58,7 @@ func (d *deployment) record(tx *store.Tx, from string, p *signalbox.Promotion, p
 		return nil
 	}
 	row := &signalbox.Deployment{
-		ID: d.id, TargetID: d.target.ID, TargetName: d.target.Name, PrevPipelineID: from, Promotion: promotion, PipelineID: p.CreatedPipelineID,
+		ID: d.id, TargetID: d.target.ID, TargetName: d.target.Name, WorkflowID: w.ID, PrevPipelineID: from, Promotion: promotion, PipelineID: p.CreatedPipelineID,
 		TriggeredBy: p.PromotedBy, Auto: p.Auto, RefType: w.RefType, RefLabel: w.Label, Parameters: p.Parameters, State: signalbox.DeploymentStarted,
 	}
 	if d.refusal != "" {

@@ -159,7 +159,7 @@ func TestPromotingThroughATarget(t *testing.T) {
 		}
 		h := w.deployments(d)
 		want := &signalbox.Deployment{
-			ID: h[0].ID, TargetID: d.ID, TargetName: "production", PrevPipelineID: first.ID, Promotion: "Production", PipelineID: p.CreatedPipelineID,
+			ID: h[0].ID, TargetID: d.ID, TargetName: "production", WorkflowID: first.WorkflowID, PrevPipelineID: first.ID, Promotion: "Production", PipelineID: p.CreatedPipelineID,
 			TriggeredBy: "ann", RefType: "branch", RefLabel: "main", Parameters: version1, Bookmarks: [3]string{"1"}, State: signalbox.DeploymentStarted,
 			Order: h[0].Order, TriggeredAt: h[0].TriggeredAt,
 		}
@@ -289,23 +289,25 @@ func TestACordonAndPromotionsAtTheSameTime(t *testing.T) {
 		w.run(a, signalbox.JobPassed)
 		const promoters = 4
 		var wg sync.WaitGroup
-		begin := make(chan struct{})
+		made := make(chan struct{}, promoters*8)
 		for range promoters {
 			wg.Go(func() {
-				<-begin
 				for range 8 {
-					if _, err := w.promote(first.ID, PromoteRequest{Name: "Production", By: "ann", Parameters: version1}); err != nil &&
-						!strings.Contains(err.Error(), string(signalbox.RefusedCordoned)) {
+					switch _, err := w.promote(first.ID, PromoteRequest{Name: "Production", By: "ann", Parameters: version1}); {
+					case err == nil:
+						made <- struct{}{}
+					case !strings.Contains(err.Error(), string(signalbox.RefusedCordoned)):
 						w.Errorf("%v", err)
 					}
 				}
 			})
 		}
 		wg.Go(func() {
-			<-begin
+			for range promoters {
+				<-made
+			}
 			w.change(d, func(d *signalbox.DeploymentTarget) { d.Cordoned = true })
 		})
-		close(begin)
 		wg.Wait()
 		h := w.deployments(d)
 		if len(h) != promoters*8+1 { // and the automatic one
@@ -326,6 +328,8 @@ func TestACordonAndPromotionsAtTheSameTime(t *testing.T) {
 				w.pipeline(x.PipelineID)
 			}
 		}
-		w.Logf("%d of %d were started before the cordon", n, len(h))
+		if n < promoters {
+			w.Errorf("%d were started, and the cordon waited for %d", n, promoters)
+		}
 	})
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const deploymentColumns = `id, target_id, target_name, prev_pipeline_id, promotion, pipeline_id, triggered_by, auto, ref_type, ref_label, parameters, bookmark1, bookmark2, bookmark3, state, message, ord, triggered_at`
+const deploymentColumns = `id, target_id, target_name, workflow_id, prev_pipeline_id, promotion, pipeline_id, triggered_by, auto, ref_type, ref_label, parameters, bookmark1, bookmark2, bookmark3, state, message, ord, triggered_at`
 
 func scanDeployment(s scanner, d *signalbox.Deployment) error {
-	return s.Scan(&d.ID, &d.TargetID, &d.TargetName, &d.PrevPipelineID, &d.Promotion, &d.PipelineID, &d.TriggeredBy, &d.Auto, &d.RefType, &d.RefLabel,
+	return s.Scan(&d.ID, &d.TargetID, &d.TargetName, &d.WorkflowID, &d.PrevPipelineID, &d.Promotion, &d.PipelineID, &d.TriggeredBy, &d.Auto, &d.RefType, &d.RefLabel,
 		doc{&d.Parameters}, &d.Bookmarks[0], &d.Bookmarks[1], &d.Bookmarks[2], &d.State, &d.Message, &d.Order, at{&d.TriggeredAt})
 }
 
@@ -25,7 +25,7 @@ func (t *Tx) CreateDeployment(d *signalbox.Deployment) error {
 		return err
 	}
 	d.TriggeredAt, d.Order = t.Now, max(t.Now.UnixMicro(), last+1)
-	_, err = t.exec(`INSERT INTO deployment (`+deploymentColumns+`) VALUES (`+list(1, 18)+`)`, d.ID, d.TargetID, d.TargetName, d.PrevPipelineID, d.Promotion,
+	_, err = t.exec(`INSERT INTO deployment (`+deploymentColumns+`) VALUES (`+list(1, 19)+`)`, d.ID, d.TargetID, d.TargetName, d.WorkflowID, d.PrevPipelineID, d.Promotion,
 		d.PipelineID, d.TriggeredBy, d.Auto, d.RefType, d.RefLabel, parameters, d.Bookmarks[0], d.Bookmarks[1], d.Bookmarks[2], d.State, d.Message,
 		d.Order, ms(d.TriggeredAt))
 	return err

@@ -66,12 +66,15 @@ func TestBrowser(t *testing.T) {
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
 	problems := listen(t, ctx)
 
+	s.harbour(s.project, s.pipeline)
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
 		{"job-debug-waiting", "/jobs/" + s.debugSession(s.lost).ID},
 		{"home", "/"},
 		{"project", "/projects/parcel-api"},
+		{"deployments", "/projects/parcel-api/deployments"},
+		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"agents", "/agents"},
 		{"workflow", "/workflows/" + s.workflow.ID},
 		{"malformed", "/workflows/" + s.malformed.ID},
@@ -88,7 +91,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}

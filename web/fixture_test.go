@@ -71,6 +71,11 @@ func (s *site) RerunWorkflow(_ context.Context, id, by, actor string) (string, e
 	return "the-new", s.fail
 }
 
+func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, actor string) error {
+	s.stops = append(s.stops, fmt.Sprintf("cordon %s %v by %s as %s", id, cordoned, by, actor))
+	return s.fail
+}
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, role: signalbox.RoleMember, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
@@ -80,7 +85,7 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

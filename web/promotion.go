@@ -23,6 +23,8 @@ type Starter interface {
 type promotionView struct {
 	Name, File string
 	How        string // when it happens by itself
+	Target     string // the deployment target that lets it through
+	Refused    string // why whoever looks may not promote, "" when they may
 	Parameters []signalbox.Parameter
 	Asked      []askedView // newest first
 }
@@ -44,7 +46,7 @@ func readPromotions(tx *store.Tx, p *signalbox.Pipeline) ([]promotionView, error
 	}
 	var out []promotionView
 	for _, promo := range p.Plan.Promotions {
-		v := promotionView{Name: promo.Name, File: clip(promo.File, 120), Parameters: promo.Parameters}
+		v := promotionView{Name: promo.Name, File: clip(promo.File, 120), Parameters: promo.Parameters, Target: promo.Target}
 		if promo.Auto != nil {
 			v.How = "automatic by auto_promote_on"
 			if promo.Auto.When != "" {

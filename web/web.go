@@ -29,12 +29,13 @@ type Logs interface {
 	Info(ctx context.Context, attemptID string) (joblog.Info, error)
 }
 
-// Options are what the pages need. Store, Stopper, Starter, Debugger and Logs must be set.
+// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer and Logs must be set.
 type Options struct {
 	Store    *store.Store
 	Stopper  Stopper
 	Starter  Starter
 	Debugger Debugger
+	Deployer Deployer
 	Logs     Logs
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
 	Secure     func(r *http.Request) bool
@@ -54,8 +55,8 @@ type Web struct {
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Logs == nil {
-		return nil, errors.New("web: a store, a stopper, a starter, a debugger and logs are needed")
+	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Logs == nil {
+		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer and logs are needed")
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
@@ -98,6 +99,9 @@ func (w *Web) Routes() []route.Route {
 		page("GET /{$}", needs(auth.ProjectView), w.getHome),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
+		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),
+		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
+		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
 		page("GET /agents", needs(auth.AgentView), w.getAgents),
 		page("GET /workflows/{id}", needs(auth.WorkflowView), w.getWorkflow),
 		page("GET /workflows/{id}/events", needs(auth.WorkflowView), w.getWorkflowEvents),

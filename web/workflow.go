@@ -92,6 +92,9 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 		if b, err = readWorkflow(tx, r.PathValue("id"), r.URL.Query().Get("pipeline_id")); err != nil {
 			return err
 		}
+		if err := askTargets(tx, &b, route.ActorFrom(r.Context()).User); err != nil {
+			return err
+		}
 		s, err = w.shell(r, tx)
 		return err
 	})

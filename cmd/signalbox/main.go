@@ -51,24 +51,25 @@ type CLI struct {
 	Globals
 	Config kong.ConfigFlag `help:"YAML file with settings, keys as the flags are named." env:"SIGNALBOX_CONFIG" placeholder:"FILE" group:"Everywhere"`
 
-	Server_        ServerCmd         `cmd:"" name:"server" help:"Run the control plane."`
-	Agent          AgentCmd          `cmd:"" help:"Offer this machine to a server."`
-	Demo           DemoCmd           `cmd:"" help:"Show everything at work: server, agent, repository, pipeline."`
-	Run            RunCmd            `cmd:"" help:"Run the pipeline of the current repository here, without a server."`
-	Project        ProjectCmd        `cmd:"" help:"Projects."`
-	AgentType      AgentTypeCmd      `cmd:"" name:"agent-type" help:"Agent types and their tokens."`
-	Agents         AgentsCmd         `cmd:"" help:"List the agents."`
-	Workflow       WorkflowCmd       `cmd:"" help:"Start, follow and stop workflows."`
-	Task           TaskCmd           `cmd:"" help:"Workflows that start at set times."`
-	Job            JobCmd            `cmd:"" help:"Jobs and their logs."`
-	Pipeline       PipelineCmd       `cmd:"" help:"Check and explain pipeline files; promote and repeat pipelines."`
-	Initialization InitializationCmd `cmd:"" help:"Where pipeline files are compiled, and what must pass before a pipeline."`
-	Machine        MachineCmd        `cmd:"" help:"Which agent types serve the machine types of hosted products."`
-	Secret         SecretCmd         `cmd:"" help:"Variables and files for jobs that nobody is shown."`
-	Token          TokenCmd          `cmd:"" help:"Your own API tokens."`
-	Admin          AdminCmd          `cmd:"" help:"What is done to a server as a whole."`
-	GitHook        GitHookCmd        `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
-	Version        VersionCmd        `cmd:"" help:"Print the version."`
+	Server_        ServerCmd           `cmd:"" name:"server" help:"Run the control plane."`
+	Agent          AgentCmd            `cmd:"" help:"Offer this machine to a server."`
+	Demo           DemoCmd             `cmd:"" help:"Show everything at work: server, agent, repository, pipeline."`
+	Run            RunCmd              `cmd:"" help:"Run the pipeline of the current repository here, without a server."`
+	Project        ProjectCmd          `cmd:"" help:"Projects."`
+	AgentType      AgentTypeCmd        `cmd:"" name:"agent-type" help:"Agent types and their tokens."`
+	Agents         AgentsCmd           `cmd:"" help:"List the agents."`
+	Workflow       WorkflowCmd         `cmd:"" help:"Start, follow and stop workflows."`
+	Task           TaskCmd             `cmd:"" help:"Workflows that start at set times."`
+	Job            JobCmd              `cmd:"" help:"Jobs and their logs."`
+	Pipeline       PipelineCmd         `cmd:"" help:"Check and explain pipeline files; promote and repeat pipelines."`
+	Initialization InitializationCmd   `cmd:"" help:"Where pipeline files are compiled, and what must pass before a pipeline."`
+	Machine        MachineCmd          `cmd:"" help:"Which agent types serve the machine types of hosted products."`
+	Secret         SecretCmd           `cmd:"" help:"Variables and files for jobs that nobody is shown."`
+	Target         DeploymentTargetCmd `cmd:"" name:"deployment-target" help:"Who may deploy where, and what only deployments get."`
+	Token          TokenCmd            `cmd:"" help:"Your own API tokens."`
+	Admin          AdminCmd            `cmd:"" help:"What is done to a server as a whole."`
+	GitHook        GitHookCmd          `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
+	Version        VersionCmd          `cmd:"" help:"Print the version."`
 }
 
 // VersionCmd is `signalbox version`.

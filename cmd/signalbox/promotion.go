@@ -57,6 +57,7 @@ type promotion struct {
 	Status    string `json:"status"`
 	Pipeline  string `json:"scheduled_pipeline_id"`
 	Error     string `json:"error_response"`
+	Target    string `json:"deployment_target,omitempty"`
 	Triggered struct {
 		Seconds int64 `json:"seconds"`
 	} `json:"triggered_at"`
@@ -82,12 +83,16 @@ func (c *PipelinePromotionsCmd) Run(ctx context.Context, g *Globals) error {
 		if p.Error != "" {
 			what = p.Error
 		}
-		rows = append(rows, []string{p.Name, p.Status, p.By, time.Unix(p.Triggered.Seconds, 0).UTC().Format(time.RFC3339), what})
+		target := p.Target
+		if target == "" {
+			target = "-"
+		}
+		rows = append(rows, []string{p.Name, target, p.Status, p.By, time.Unix(p.Triggered.Seconds, 0).UTC().Format(time.RFC3339), what})
 	}
 	if len(rows) == 0 {
 		return g.print(all, "Nothing was promoted from this pipeline.\n")
 	}
-	return g.print(all, table([]string{"NAME", "STATUS", "BY", "AT", "PIPELINE"}, rows))
+	return g.print(all, table([]string{"NAME", "TARGET", "STATUS", "BY", "AT", "PIPELINE"}, rows))
 }
 
 // PipelineRerunCmd is `signalbox pipeline rerun`.

@@ -30,6 +30,7 @@ CREATE TABLE deployment (
     id               TEXT    NOT NULL PRIMARY KEY,
     target_id        TEXT    NOT NULL REFERENCES deployment_target (id),
     target_name      TEXT    NOT NULL,
+    workflow_id      TEXT    NOT NULL,
     prev_pipeline_id TEXT    NOT NULL,
     promotion        TEXT    NOT NULL DEFAULT '',
     pipeline_id      TEXT    NOT NULL DEFAULT '',

@@ -95,7 +95,7 @@ func testDeployments(s *suite) {
 		all = nil
 		for i := range 7 {
 			x := &signalbox.Deployment{
-				ID: signalbox.NewID(), TargetID: d.ID, TargetName: d.Name, PrevPipelineID: w.pipeline.ID, Promotion: "Ship", PipelineID: signalbox.NewID(),
+				ID: signalbox.NewID(), TargetID: d.ID, TargetName: d.Name, WorkflowID: w.workflow.ID, PrevPipelineID: w.pipeline.ID, Promotion: "Ship", PipelineID: signalbox.NewID(),
 				TriggeredBy: []string{"ann", "bob"}[i%2], RefType: "branch", RefLabel: []string{"main", "dev", "rel"}[i%3], State: signalbox.DeploymentStarted,
 				Parameters: []signalbox.EnvVar{{Name: "V", Value: "1"}}, Bookmarks: [3]string{"1", "", []string{"eu", "us"}[i%2]},
 			}

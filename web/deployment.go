@@ -1,0 +1,147 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// deploymentView is one time that a target was asked.
+type deploymentView struct {
+	By, Ref, RefIcon string
+	Promotion        string
+	URL              string // of the pipeline that was started
+	FromURL          string
+	Refused          string
+	Values           []string
+	At               *Moment
+}
+
+func viewDeployment(x *signalbox.Deployment, tx *store.Tx) deploymentView {
+	v := deploymentView{
+		By: clip(x.TriggeredBy, 80), Ref: clip(x.RefLabel, 100), RefIcon: map[string]string{"tag": "tagi", "pull-request": "pr"}[x.RefType], Promotion: clip(x.Promotion, 120),
+		FromURL: workflowURL(x.WorkflowID, x.PrevPipelineID), Refused: clip(x.Message, 300), At: moment(x.TriggeredAt, tx.Now),
+	}
+	if v.RefIcon == "" {
+		v.RefIcon = "branch"
+	}
+	if x.Auto {
+		v.By = "automatic promotion"
+	}
+	if x.PipelineID != "" {
+		v.URL = workflowURL(x.WorkflowID, x.PipelineID)
+	}
+	for _, p := range x.Parameters {
+		v.Values = append(v.Values, clip(p.Name+"="+p.Value, 120))
+	}
+	return v
+}
+
+type deploymentsBody struct {
+	Project      *signalbox.Project
+	Target       targetView
+	Rows         []deploymentView
+	Filter       deploymentFilter
+	Narrow       bool // something is filtered out
+	Newer, Older string
+	Here         string
+	MayManage    bool
+}
+
+// deploymentFilter is what the form of a history holds.
+type deploymentFilter struct {
+	Ref, By, Label string
+	Bookmarks      []bookmarkFilter
+}
+
+type bookmarkFilter struct{ Field, Name, Value string }
+
+// deploymentPage is how many deployments one page has.
+const deploymentPage = 10
+
+func (w *Web) getDeployments(rw http.ResponseWriter, r *http.Request) error {
+	var b deploymentsBody
+	var s Shell
+	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		b = deploymentsBody{Here: r.URL.Path, MayManage: may(r, auth.DeploymentTargetManage)}
+		p, d, err := findTarget(tx, r)
+		if err != nil {
+			return err
+		}
+		names, err := userNames(tx, []*signalbox.DeploymentTarget{d})
+		if err != nil {
+			return err
+		}
+		b.Project, b.Target = p, viewTarget(d, p, names, tx)
+		if err := b.read(tx, d, r.URL.Query()); err != nil {
+			return err
+		}
+		s, err = w.shell(r, tx)
+		return err
+	}); err != nil {
+		return err
+	}
+	s.Title, s.Section = b.Target.Name+" · Deployments · "+b.Project.Name, "projects"
+	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {"Deployments", "/projects/" + b.Project.Name + "/deployments"}}
+	return w.render(rw, http.StatusOK, "deployments", s, b)
+}
+
+// read fills in the page of the history that a query asks for. What it does not know is no filter.
+func (b *deploymentsBody) read(tx *store.Tx, d *signalbox.DeploymentTarget, q url.Values) error {
+	field := func(key string) string { return clip(strings.TrimSpace(q.Get(key)), 200) }
+	f := store.DeploymentFilter{TargetID: d.ID, RefLabel: field("label"), TriggeredBy: field("by"), Limit: deploymentPage + 1}
+	if ref := q.Get("ref"); ref == "branch" || ref == "tag" || ref == "pull-request" {
+		f.RefType = ref
+	}
+	b.Filter = deploymentFilter{Ref: f.RefType, By: f.TriggeredBy, Label: f.RefLabel}
+	for i, name := range d.Bookmarks {
+		if name == "" {
+			continue
+		}
+		key := "b" + strconv.Itoa(i+1)
+		f.Bookmarks[i] = field(key)
+		b.Filter.Bookmarks = append(b.Filter.Bookmarks, bookmarkFilter{key, clip(name, 80), f.Bookmarks[i]})
+	}
+	b.Narrow = f.RefType+f.RefLabel+f.TriggeredBy+strings.Join(f.Bookmarks[:], "") != ""
+	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
+	f.After, _ = strconv.ParseInt(q.Get("after"), 10, 64)
+	if f.After > 0 {
+		f.Before = 0
+	}
+	all, err := tx.Deployments(f)
+	if err != nil {
+		return err
+	}
+	more := len(all) > deploymentPage
+	older, newer := more || f.After > 0, more && f.After > 0 || f.Before > 0
+	if more && f.After > 0 {
+		all = all[1:]
+	} else if more {
+		all = all[:deploymentPage]
+	}
+	at := func(key string, order int64) string {
+		q := url.Values{}
+		for k, v := range map[string]string{"ref": f.RefType, "label": f.RefLabel, "by": f.TriggeredBy, "b1": f.Bookmarks[0], "b2": f.Bookmarks[1], "b3": f.Bookmarks[2]} {
+			if v != "" {
+				q.Set(k, v)
+			}
+		}
+		q.Set(key, strconv.FormatInt(order, 10))
+		return "?" + q.Encode()
+	}
+	if len(all) > 0 && older {
+		b.Older = at("before", all[len(all)-1].Order)
+	}
+	if len(all) > 0 && newer {
+		b.Newer = at("after", all[0].Order)
+	}
+	for _, x := range all {
+		b.Rows = append(b.Rows, viewDeployment(x, tx))
+	}
+	return nil
+}

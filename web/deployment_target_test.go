@@ -1,0 +1,178 @@
+package web
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// harbour adds deployment targets to a site: one with a long history, one that is cordoned, one that is for nobody.
+func (s *site) harbour(p *signalbox.Project, ppl *signalbox.Pipeline) {
+	s.t.Helper()
+	s.write(func(tx *store.Tx) error {
+		mei := &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
+		if err := tx.CreateUser(mei); err != nil {
+			return err
+		}
+		production := &signalbox.DeploymentTarget{
+			ID: signalbox.NewID(), ProjectID: p.ID, Name: "production", Description: "What <b>customers</b> see", URL: "https://parcels.example.com", Bookmarks: [3]string{"VERSION"},
+			Subjects: []signalbox.SubjectRule{{Type: signalbox.SubjectUser, ID: mei.ID}, {Type: signalbox.SubjectRole, ID: "admin"}, {Type: signalbox.SubjectAuto}}, UpdatedBy: "mei",
+			Objects: []signalbox.ObjectRule{{Type: signalbox.ObjectBranch, Match: signalbox.MatchExact, Pattern: "main"}, {Type: signalbox.ObjectTag, Match: signalbox.MatchRegex, Pattern: "^v[0-9]+"}},
+		}
+		for _, d := range []*signalbox.DeploymentTarget{
+			production,
+			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "staging", Subjects: signalbox.AnySubject(), Objects: signalbox.AnyObject(), Cordoned: true, UpdatedBy: "mei"},
+			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "vault", UpdatedBy: "mei"},
+		} {
+			if err := tx.CreateDeploymentTarget(d, "", "user:mei"); err != nil {
+				return err
+			}
+		}
+		for i := range 23 {
+			x := &signalbox.Deployment{
+				ID: signalbox.NewID(), TargetID: production.ID, TargetName: "production", WorkflowID: ppl.WorkflowID, PrevPipelineID: ppl.ID, Promotion: "Ship <it>",
+				PipelineID: signalbox.NewID(), TriggeredBy: "mei", RefType: "branch", RefLabel: "main", State: signalbox.DeploymentStarted,
+				Parameters: []signalbox.EnvVar{{Name: "VERSION", Value: "1." + strings.Repeat("0", i)}}, Bookmarks: [3]string{"1." + strings.Repeat("0", i)},
+			}
+			switch i {
+			case 22:
+				x.State, x.PipelineID, x.TriggeredBy = signalbox.DeploymentFailed, "", "bob"
+				x.Message = "Triggering promotion with deployment target failed: subject not allowed (error ID: " + x.ID + ")"
+			case 21:
+				x.Auto, x.TriggeredBy, x.RefType, x.RefLabel = true, signalbox.AutoPromotion, "tag", "v1"
+			}
+			if err := tx.CreateDeployment(x); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func TestDeploymentPages(t *testing.T) {
+	s := newBusySite(t)
+	s.harbour(s.project, s.pipeline)
+	page := func(path string, want ...string) string {
+		t.Helper()
+		status, text := s.get(path)
+		if status != 200 {
+			t.Fatalf("%s: %d", path, status)
+		}
+		checkPage(t, text)
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s lacks %q", path, w)
+			}
+		}
+		return text
+	}
+	const base = "/projects/parcel-api/deployments"
+	page("/projects/parcel-api", `href="/projects/parcel-api/deployments"`)
+	text := page(base, "What &lt;b&gt;customers&lt;/b&gt; see", "https://parcels.example.com", "mei<br>role admin<br>automatic promotions", "branch main<br>tag that matches ^v[0-9]&#43;",
+		"Usable", "Cordoned", "everybody", "all branches<br>all tags<br>all pull requests", "nobody", "nowhere", "none yet", "automatic promotion", "Ship &lt;it&gt;",
+		"signalbox deployment-target create parcel-api/NAME")
+	if strings.Contains(text, "/cordon") {
+		t.Error("a member is offered to cordon a target")
+	}
+	page("/projects/tariff-engine/deployments", "No deployment targets yet")
+	page(base+"/vault", "No deployments yet")
+	for _, path := range []string{"/projects/none/deployments", base + "/none"} {
+		if status, _ := s.get(path); status != 404 {
+			t.Errorf("%s answers %d", path, status)
+		}
+	}
+
+	text = page(base+"/production", "Refused", "subject not allowed (error ID:", "Started", `rel="next"`, `name="b1"`, "VERSION=1.", "promoted from")
+	if strings.Contains(text, `rel="prev"`) || strings.Count(text, "<tr>") != 11 {
+		t.Errorf("the first page has %d rows or something newer", strings.Count(text, "<tr>")-1)
+	}
+	link := func(text, rel string) string {
+		t.Helper()
+		before, _, ok := strings.Cut(text, `" rel="`+rel+`"`)
+		if !ok {
+			t.Fatalf("there is no page %q", rel)
+		}
+		return strings.ReplaceAll(before[strings.LastIndex(before, `"`)+1:], "&amp;", "&")
+	}
+	second := page(base+"/production"+link(text, "next"), `rel="prev"`, `rel="next"`)
+	if third := page(base + "/production" + link(second, "next")); strings.Count(third, "<tr>") != 4 || strings.Contains(third, `rel="next"`) {
+		t.Errorf("the last page has %d rows or something older", strings.Count(third, "<tr>")-1)
+	}
+	if again := page(base + "/production" + link(second, "prev")); strings.Contains(again, `rel="prev"`) || !strings.Contains(again, "subject not allowed") {
+		t.Error("back is not the first page")
+	}
+	for query, want := range map[string]int{"?by=bob": 1, "?ref=tag": 1, "?label=v1&ref=tag": 1, "?b1=1.00": 1, "?label=none": 0, "?ref=odd&before=x": 10} {
+		if n := strings.Count(page(base+"/production"+query), "<tr>") - 1; max(n, 0) != want {
+			t.Errorf("%s has %d rows, want %d", query, n, want)
+		}
+	}
+	page(base+"/production?label=none", "Nothing like that", "Show all")
+}
+
+func TestCordonOnThePage(t *testing.T) {
+	s := newBusySite(t)
+	s.harbour(s.project, s.pipeline)
+	const base = "/projects/parcel-api/deployments/"
+	if status, _, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {"true"}}); status != 403 {
+		t.Errorf("a member cordons: %d", status)
+	}
+	s.role = signalbox.RoleAdmin
+	if _, text := s.get("/projects/parcel-api/deployments"); !strings.Contains(text, base+"staging/cordon") || !strings.Contains(text, "Uncordon") {
+		t.Error("an administrator is not offered to cordon")
+	}
+	var id string
+	s.write(func(tx *store.Tx) error {
+		d, err := tx.FindDeploymentTarget(s.project.ID, "staging")
+		id = d.ID
+		return err
+	})
+	s.stops = nil
+	for _, cordoned := range []string{"true", "false"} {
+		if status, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {cordoned}}); status != 303 || h.Get("Location") != "/projects/parcel-api/deployments" {
+			t.Errorf("%d to %q", status, h.Get("Location"))
+		}
+	}
+	if got := strings.Join(s.stops, "|"); got != "cordon "+id+" true by ana as user:ana|cordon "+id+" false by ana as user:ana" {
+		t.Error(got)
+	}
+	if status, _, _ := s.do("POST", base+"none/cordon", url.Values{"cordoned": {"true"}}); status != 404 {
+		t.Errorf("a target that there is not: %d", status)
+	}
+	if status, _, _ := s.do("POST", base+"staging/cordon", url.Values{}); status != 400 {
+		t.Errorf("a form that does not say what to do: %d", status)
+	}
+}
+
+func TestAPromotionThroughATargetOnThePage(t *testing.T) {
+	s := newSite(t)
+	project := s.project("train")
+	wf := s.workflow(project, "main", "a change")
+	p := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineDone, Result: signalbox.ResultPassed, Plan: &signalbox.Plan{
+		Blocks: []signalbox.PlanBlock{}, Promotions: []signalbox.PlanPromotion{
+			{Name: "P", File: "p.yml", Target: "production"}, {Name: "S", File: "s.yml", Target: "staging"}, {Name: "V", File: "v.yml", Target: "vault"}, {Name: "G", File: "g.yml", Target: "gone"},
+		},
+	}})
+	s.harbour(project, p)
+	page := func(want ...string) string {
+		t.Helper()
+		_, text := s.get("/workflows/" + wf.ID)
+		checkPage(t, text)
+		for _, w := range append(want, "deploys to production", `href="/projects/train/deployments/staging"`) {
+			if !strings.Contains(text, w) {
+				t.Errorf("the page lacks %q", w)
+			}
+		}
+		return text
+	}
+	if text := page("You are not among those who may deploy to production.", "staging is cordoned: nobody may deploy there for now.",
+		"Nothing may be deployed to vault from main.", "The project has no deployment target gone any more."); strings.Contains(text, "Promote…") {
+		t.Error("somebody whom every target refuses is offered to promote")
+	}
+	s.role = signalbox.RoleAdmin
+	if text := page(); strings.Count(text, "Promote…") != 1 || strings.Contains(text, "may deploy to production.") {
+		t.Error("an administrator may promote to production, and the page does not offer it, or offers more")
+	}
+}
