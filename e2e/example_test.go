@@ -30,6 +30,7 @@ func newExampleYard(t *testing.T, agents int) *exampleYard {
 	if err := os.CopyFS(filepath.Join(y.repo, ".semaphore"), os.DirFS(examples)); err != nil {
 		t.Fatal(err)
 	}
+	writeProduction(t, y.repo)
 	w.git(y.repo, "init", "-q", "--initial-branch=master")
 	w.git(y.repo, "add", "--all")
 	w.git(y.repo, "commit", "-q", "-m", "examples")
@@ -122,6 +123,7 @@ func (y *exampleYard) now(p *signalbox.Pipeline) (now *signalbox.Pipeline) {
 // Those that need more than one start have tests of their own below.
 func TestExamplesRunOnAServer(t *testing.T) {
 	y := newExampleYard(t, 4)
+	y.production(t, y.project)
 	for _, tt := range []struct{ branch, file, want string }{
 		{"dev", "01-implicit-sequence.yml", "passed | Nameless block 1 passed | Build passed | Nameless block 2 passed"},
 		{"dev", "02-matrix-parallelism.yml", "passed | Tests passed"},
@@ -140,6 +142,7 @@ func TestExamplesRunOnAServer(t *testing.T) {
 			switch tt.file {
 			case "09-promotions.yml":
 				y.promotedOf(t, p)
+				y.deploys(t, p)
 			case "12-partial-rerun.yml":
 				var again *signalbox.Pipeline
 				y.write(func(tx *store.Tx) (err error) {

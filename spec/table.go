@@ -237,7 +237,7 @@ var table = []object{
 			{name: "auto_promote", kind: mapping, object: "condition", doc: "When it starts by itself."},
 			{name: "auto_promote_on", kind: list, object: "auto_promote_on", doc: "The old form of auto_promote."},
 			{name: "parameters", kind: mapping, object: "parameters", doc: "What must be told when it starts."},
-			{name: "deployment_target", kind: text, min: 1, doc: "Who may start it."},
+			{name: "deployment_target", kind: text, min: 1, doc: "The place it deploys to: who may start it, and what its jobs get; the project must have it."},
 		},
 	},
 	{

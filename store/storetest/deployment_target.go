@@ -58,7 +58,8 @@ func testDeploymentTarget(s *suite) {
 	old := *d
 	d.Cordoned, d.Objects, d.UpdatedBy = true, nil, "bob"
 	s.write(func(t *store.Tx) error { return t.UpdateDeploymentTarget(d, "user:bob", "changed", "cordoned") })
-	got := target(func(t *store.Tx) (*signalbox.DeploymentTarget, error) { return t.LockDeploymentTarget(d.ID) })
+	var got *signalbox.DeploymentTarget
+	s.write(func(t *store.Tx) (err error) { got, err = t.LockDeploymentTarget(d.ID); return err })
 	s.equal("after an update", got, d)
 	s.equal("version", got.Version, 1)
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.UpdateDeploymentTarget(&old, "user:eve", "changed", "") })
