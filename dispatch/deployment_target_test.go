@@ -141,6 +141,19 @@ func TestWhatATargetHandsToJobs(t *testing.T) {
 		}
 		r.end(token, session.ID)
 
+		// A job that has nothing but what the target gives is kept out of its log too.
+		bare := r.named(r.deployed(p, "branch", strings.Replace(promoted, "      secrets: [{name: own}]\n", "", 1)), "b")
+		if v := envOf(t, r.payload(token, bare.ID), "KEY"); len(v) != 1 {
+			t.Errorf("a job without secrets of its own got %q", v)
+		}
+		if values, final, err := r.hub.Secrets.Handed(context.Background(), r.attemptOf(bare.ID)); err != nil || !final || len(values) != 3 {
+			t.Errorf("%d values are kept out of its log, final %v, %v", len(values), final, err)
+		}
+		r.end(token, bare.ID)
+		after = r.named(bare.PipelineID, "after")
+		r.payload(token, after.ID)
+		r.end(token, after.ID)
+
 		// A pipeline cannot name the secret of a target, by whatever name or id.
 		for _, name := range []string{signalbox.TargetSecretName(d.ID), d.SecretID} {
 			thief := r.secretJob(p, "branch", signalbox.JobSpec{Secrets: []string{name}})
