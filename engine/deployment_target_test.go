@@ -270,6 +270,16 @@ func TestWhichJobsATargetIsFor(t *testing.T) {
 		err = w.st.Write(w.Context(), func(tx *store.Tx) error { _, err := w.eng.RerunJob(tx, c.ID, "z", "ann", "user:ann"); return err })
 		w.refused("repeated while it is cordoned", d, err, signalbox.RefusedCordoned)
 
+		// A job that compiles the file gets it as well.
+		w.change(d, func(d *signalbox.DeploymentTarget) { d.Cordoned = false })
+		if p, err = w.promote(first.ID, PromoteRequest{Name: "Production", By: "ann", Parameters: version1}); err != nil {
+			w.Fatal(err)
+		}
+		w.write(func(tx *store.Tx) error {
+			return w.eng.Initialize(tx, p.CreatedPipelineID, Compiled{Name: "Deploy", Init: &signalbox.PlanJob{Name: "Compilation", Spec: signalbox.JobSpec{MachineType: "s1-linux"}}}, Actor)
+		})
+		check("being compiled", p.CreatedPipelineID, map[string]string{"Compilation": d.ID})
+
 		w.write(func(tx *store.Tx) error {
 			session, err := w.eng.Debug(tx, c, DebugTime, "user:ann")
 			if err == nil && session.TargetID != d.ID {

@@ -57,7 +57,7 @@ func TestAFileNamesATargetThatIsNotThere(t *testing.T) {
 	}
 	// The same where a promotion starts it.
 	w.write(func(tx *store.Tx) error { return tx.DeleteDeploymentTarget(d, "", "test") })
-	c, err := w.tr.compileFor(t.Context(), w.p, w.workflow(p), &signalbox.Pipeline{File: ".semaphore/next.yml", ProjectID: w.p.ID})
+	c, err := w.tr.compileFor(t.Context(), w.p, w.workflow(p), &signalbox.Pipeline{File: ".semaphore/next.yml", ProjectID: w.p.ID}, ranInitialization{})
 	if err != nil || !strings.HasPrefix(c.Err, ".semaphore/next.yml:9:24:") {
 		t.Errorf("%q, %v", c.Err, err)
 	}
