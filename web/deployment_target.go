@@ -174,13 +174,14 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 	if b.Current == nil {
 		return nil
 	}
-	byName := map[string]*signalbox.DeploymentTarget{}
+	var byName map[string]*signalbox.DeploymentTarget
 	for i := range b.Current.Promotions {
 		promo := &b.Current.Promotions[i]
 		if promo.Target == "" {
 			continue
 		}
-		if len(byName) == 0 {
+		if byName == nil {
+			byName = map[string]*signalbox.DeploymentTarget{}
 			all, err := tx.DeploymentTargets(b.Project.ID)
 			if err != nil {
 				return err
