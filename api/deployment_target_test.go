@@ -247,7 +247,11 @@ func TestTheHistoryOfADeploymentTarget(t *testing.T) {
 		t.Errorf("%v", all)
 	}
 	first, before, _ := page("")
-	second, _, after := page("cursor_type=BEFORE&cursor_value=" + before)
+	second, beforeThird, after := page("cursor_type=BEFORE&cursor_value=" + before)
+	_, _, afterThird := page("cursor_type=BEFORE&cursor_value=" + beforeThird)
+	if again, _, _ := page("cursor_type=AFTER&cursor_value=" + afterThird); !slices.Equal(again, second) { // the nearest, not the newest
+		t.Errorf("back from the last page: %v, was %v", again, second)
+	}
 	if again, _, _ := page("cursor_type=AFTER&cursor_value=" + after); !slices.Equal(again, first) {
 		t.Errorf("back from %v: %v, was %v", second, again, first)
 	}

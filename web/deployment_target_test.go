@@ -98,8 +98,12 @@ func TestDeploymentPages(t *testing.T) {
 		return strings.ReplaceAll(before[strings.LastIndex(before, `"`)+1:], "&amp;", "&")
 	}
 	second := page(base+"/production"+link(text, "next"), `rel="prev"`, `rel="next"`)
-	if third := page(base + "/production" + link(second, "next")); strings.Count(third, "<tr>") != 4 || strings.Contains(third, `rel="next"`) {
+	third := page(base + "/production" + link(second, "next"))
+	if strings.Count(third, "<tr>") != 4 || strings.Contains(third, `rel="next"`) {
 		t.Errorf("the last page has %d rows or something older", strings.Count(third, "<tr>")-1)
+	}
+	if again := page(base + "/production" + link(third, "prev")); again != second {
+		t.Error("back from the last page is not the page before it")
 	}
 	if again := page(base + "/production" + link(second, "prev")); strings.Contains(again, `rel="prev"`) || !strings.Contains(again, "subject not allowed") {
 		t.Error("back is not the first page")
