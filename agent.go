@@ -12,6 +12,10 @@ type AgentType struct {
 	Name         string // s1-...
 	ReleaseAfter time.Duration
 	LostAfter    time.Duration // 0 means DefaultLostAfter
+	Naming       AgentNaming
+	Projects     ProjectsAccess // which projects' jobs may run there; "" is ProjectsAll
+	ProjectIDs   []string       // with ProjectsAllowed
+	Forks        bool           // whether jobs of forked pull requests may run there
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 	DeletedAt    time.Time
@@ -45,7 +49,8 @@ func ValidateAgentTypeName(name string) error {
 
 // ValidateAgentName checks a name that an agent chose: up to 80 characters that stand in a path, and no URL.
 func ValidateAgentName(name string) error {
-	if strings.HasPrefix(name, "/") || strings.Contains(name, "://") {
+	// An address may be signed and then is a secret for a while, so the error does not repeat it.
+	if strings.HasPrefix(name, "/") || strings.ContainsAny(name, ":?") {
 		return Errorf(CodeInvalid, "not allowed to use URLs for registration")
 	}
 	if name == "" || len(name) > 80 || !agentName.MatchString(name) {
@@ -79,6 +84,8 @@ type Agent struct {
 	SingleJob     bool
 	IdleTimeout   time.Duration
 	GracePeriod   time.Duration
+	Labels        map[string]string
+	TokenID       string // the registration token that it came with
 	AttemptID     string // "" when free
 	JobID         string // the assigned attempt's job, "" when free
 	DisabledAt    time.Time
@@ -88,15 +95,4 @@ type Agent struct {
 	CreatedAt     time.Time
 	GoneAt        time.Time
 	ChangedAt     time.Time // any change of this row; heartbeats are kept elsewhere
-}
-
-// RegistrationToken lets agents of one type register. Only its hash is stored.
-type RegistrationToken struct {
-	ID          string
-	AgentTypeID string
-	Name        string
-	CreatedAt   time.Time
-	ExpiresAt   time.Time
-	RevokedAt   time.Time
-	LastUsedAt  time.Time
 }

@@ -19,7 +19,7 @@ const (
 // MaxLogBatch is how many events one log push may carry.
 const MaxLogBatch = 2000
 
-// RegisterRequest asks for an agent row. Every field is always sent.
+// RegisterRequest asks for an agent row. Every field but the last is always sent.
 type RegisterRequest struct {
 	Name                    string `json:"name"`
 	Version                 string `json:"version"`
@@ -31,6 +31,8 @@ type RegisterRequest struct {
 	IdleTimeout             int    `json:"idle_timeout"`              // seconds, 0 is never
 	InterruptionGracePeriod int    `json:"interruption_grace_period"` // seconds
 	JobID                   string `json:"job_id"`                    // "" unless dedicated to one job
+
+	Labels map[string]string `json:"labels,omitempty"` // our agent only
 }
 
 // RegisterResponse carries the name the agent has from now on and its access token.

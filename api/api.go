@@ -8,10 +8,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
@@ -20,12 +22,13 @@ import (
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
-// Options for New. Store, Engine, Trigger, Schedule and Log are required.
+// Options for New. Store, Engine, Trigger, Schedule, Fleet and Log are required.
 type Options struct {
 	Store          *store.Store
 	Engine         *engine.Engine
 	Trigger        *trigger.Trigger
 	Schedule       *schedule.Scheduler
+	Fleet          *fleet.Fleet
 	Log            *joblog.Log
 	Secrets        *secret.Secrets // without them there are no routes for secrets
 	OrganizationID string
@@ -42,8 +45,8 @@ type API struct{ Options }
 
 // New returns an API.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Schedule == nil || o.Log == nil {
-		return nil, errors.New("api: a store, an engine, a trigger, a scheduler and a log are needed")
+	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Schedule == nil || o.Fleet == nil || o.Log == nil {
+		return nil, errors.New("api: a store, an engine, a trigger, a scheduler, a fleet and a log are needed")
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL
@@ -68,7 +71,7 @@ func (a *API) Routes() []route.Route {
 			r("POST "+noun+"/{task}/run_now", auth.TaskRun, a.runTask),
 		)
 	}
-	return append(append(append(tasks, a.secretRoutes()...), a.deploymentTargetRoutes()...), []route.Route{
+	return append(slices.Concat(tasks, a.secretRoutes(), a.deploymentTargetRoutes(), a.fleetRoutes(r)), []route.Route{
 		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
 		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
 		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),
@@ -103,14 +106,6 @@ func (a *API) Routes() []route.Route {
 		r("GET "+v+"/jobs/{job}/attempts", auth.JobView, a.listAttempts),
 		r("GET "+v+"/jobs/{job}/events", auth.JobView, a.listEvents),
 		r("GET "+v+"/logs/{job}", auth.LogView, a.showLog),
-		r("GET "+v+"/self_hosted_agent_types", auth.AgentView, a.listAgentTypes),
-		r("POST "+v+"/self_hosted_agent_types", auth.AgentTypeManage, a.createAgentType),
-		r("GET "+v+"/self_hosted_agent_types/{type}", auth.AgentView, a.showAgentType),
-		r("DELETE "+v+"/self_hosted_agent_types/{type}", auth.AgentTypeManage, a.deleteAgentType),
-		r("POST "+v+"/self_hosted_agent_types/{type}/reset_token", auth.AgentTypeManage, a.resetToken),
-		r("PATCH "+v+"/self_hosted_agent_types/{type}", auth.AgentTypeManage, a.updateAgentType),
-		r("GET "+v+"/agents", auth.AgentView, a.listAgents),
-		r("GET "+v+"/agents/{agent...}", auth.AgentView, a.showAgent),
 		// Everybody manages their own tokens; viewing projects is what everybody may.
 		r("GET "+v+"/tokens", auth.ProjectView, a.listTokens),
 		r("POST "+v+"/tokens", auth.ProjectView, a.createToken),

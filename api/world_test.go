@@ -17,6 +17,7 @@ import (
 	"github.com/signalbox-ci/signalbox/api"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
@@ -90,8 +91,10 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	sched, err := schedule.New(schedule.Options{Store: w.st, Starter: tr})
 	w.must(err)
+	fl, err := fleet.New(fleet.Options{Store: w.st, Engine: w.en, Log: w.log})
+	w.must(err)
 	w.api, err = api.New(api.Options{
-		Store: w.st, Engine: w.en, Trigger: tr, Schedule: sched, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
+		Store: w.st, Engine: w.en, Trigger: tr, Schedule: sched, Fleet: fl, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
 		InstallHook: func(context.Context, *signalbox.Project) error { return w.hookErr },
 		CheckHook:   func(id, token string) bool { return token == "hook of "+id },
 	})

@@ -21,6 +21,7 @@ import (
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/sts"
 )
 
 // Actor is how the dispatcher signs its decisions in histories.
@@ -69,9 +70,12 @@ type Options struct {
 	Secrets        *secret.Secrets // without them a job that names a secret fails
 	OrganizationID string
 	PublicURL      func(*http.Request) string // scheme://host[:port] that an agent can reach; default: from its request
-	Timing         Timing
-	Now            func() time.Time // default time.Now
-	Logger         *slog.Logger     // default: discard
+	ClientIP       func(*http.Request) string // the address of whoever sent a request; default: the other end of the connection
+	// Identify asks AWS who signed an address; default: sts.New(sts.Options{}).Ask.
+	Identify func(ctx context.Context, address string) (sts.Identity, error)
+	Timing   Timing
+	Now      func() time.Time // default time.Now
+	Logger   *slog.Logger     // default: discard
 }
 
 // Hub answers agents. Its routes may be served before and while Run runs; without Run nothing is dispatched.
@@ -87,6 +91,8 @@ type Hub struct {
 	waiting map[string][]*waiter // by agent type, longest waiting first
 	queued  map[string]bool      // agent types that had queued jobs when last looked
 	pokeC   chan struct{}
+
+	refused refusals
 
 	running atomic.Int64 // official agents that run a job here, as counted lately
 }
@@ -104,6 +110,12 @@ func New(o Options) (*Hub, error) {
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL
+	}
+	if o.ClientIP == nil {
+		o.ClientIP = requestIP
+	}
+	if o.Identify == nil {
+		o.Identify = sts.New(sts.Options{Now: o.Now}).Ask
 	}
 	o.Timing = o.Timing.withDefaults()
 	return &Hub{
@@ -127,6 +139,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.runMatcher(ctx) })
 	g.Go(func() error { return h.runSweeper(ctx) })
 	g.Go(func() error { return h.runHeartbeats(ctx) })
+	g.Go(func() error { return h.runRefused(ctx) })
 	return g.Wait()
 }
 

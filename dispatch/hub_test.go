@@ -311,7 +311,7 @@ func TestRevokedRegistrationToken(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return tx.RevokeRegistrationTokens(typ.ID, "", "test")
+			return tx.ExpireRegistrationTokens(typ.ID, "", tx.Now, "test")
 		})
 		w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, agentapi.RegisterRequest{Name: "one-agent"})
 		if w.Code != http.StatusNotFound {

@@ -2,7 +2,9 @@ package dispatch
 
 import (
 	"context"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
@@ -14,35 +16,87 @@ import (
 // lostAnswer is how long a registration that was never followed by a sync counts as one whose answer was lost.
 const lostAnswer = 5 * time.Minute
 
-// Register makes an agent row for whoever holds a registration token of its type.
-func (h *Hub) Register(ctx context.Context, typeHash string, req agentapi.RegisterRequest, ip, userAgent string) (agentapi.RegisterResponse, error) {
+// Registrant is who asks to be an agent, as far as the request says it before its body.
+type Registrant struct {
+	TokenHash string
+	IP        string
+	UserAgent string
+}
+
+// admission is what a registration token admits to.
+type admission struct {
+	token *signalbox.RegistrationToken
+	typ   *signalbox.AgentType
+}
+
+// admit finds what a token admits to at an address. A token that was used up is refused unless spent is allowed.
+func admit(tx *store.Tx, who Registrant, spent bool) (admission, error) {
+	t, err := tx.RegistrationToken(who.TokenHash)
+	if err == nil {
+		var y *signalbox.AgentType
+		if y, err = tx.AgentTypeByID(t.AgentTypeID); err == nil {
+			reason, why := t.Refuses(tx.Now, who.IP)
+			if why == nil || spent && reason == signalbox.RefusedSpent {
+				return admission{t, y}, nil
+			}
+			return admission{t, y}, refuse(reason, why)
+		}
+	}
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return admission{}, refuse(signalbox.RefusedUnknown, signalbox.Errorf(signalbox.CodeNotFound,
+			"Not Found: this registration token is unknown, revoked or expired"))
+	}
+	return admission{}, err
+}
+
+// Register makes an agent row for whoever holds a registration token of a type.
+func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.AgentType, req agentapi.RegisterRequest) (res agentapi.RegisterResponse, err error) {
 	if err := validateRegistration(req); err != nil {
-		return agentapi.RegisterResponse{}, err
+		return res, refuse(signalbox.RefusedRequest, err)
+	}
+	named, err := h.naming(ctx, typ.Naming, req.Name)
+	if err != nil {
+		return res, err
 	}
 	token, hash := auth.NewToken(auth.TokenAccess)
 	var lost string // the attempt of a predecessor that is now known to be dead
-	err := h.Store.Write(ctx, func(tx *store.Tx) error {
+	err = h.Store.Write(ctx, func(tx *store.Tx) error {
 		lost = ""
-		typ, err := tx.AgentTypeByToken(typeHash)
+		ad, err := admit(tx, who, true)
 		if err != nil {
 			return err
 		}
+		if req.Name, err = named(ad.typ.Naming); err != nil {
+			return err
+		}
 		ag := &signalbox.Agent{
-			AgentTypeID: typ.ID, AgentType: typ.Name, Name: req.Name, State: signalbox.AgentRegistered, Version: req.Version,
-			UserAgent: userAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: ip, SingleJob: req.SingleJob,
+			AgentTypeID: ad.typ.ID, AgentType: ad.typ.Name, Name: req.Name, State: signalbox.AgentRegistered, Version: req.Version,
+			UserAgent: who.UserAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: who.IP, SingleJob: req.SingleJob,
 			IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
+			Labels: req.Labels, TokenID: ad.token.ID,
 		}
 		old, err := tx.AgentByName(req.Name)
-		switch {
-		case signalbox.ErrorCode(err) == signalbox.CodeNotFound:
-		case err != nil:
+		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+			old, err = nil, nil
+		}
+		if err != nil {
 			return err
-		default:
+		}
+		if ad.token.Spent() && (old == nil || old.TokenID != ad.token.ID) {
+			return refuse(ad.token.Refuses(tx.Now, who.IP))
+		}
+		if old != nil {
 			done, attempt, err := h.replace(tx, old, ag, hash)
 			if err != nil || done {
 				return err
 			}
 			lost = attempt
+		}
+		if ad.token.Spent() {
+			return refuse(ad.token.Refuses(tx.Now, who.IP))
+		}
+		if err := h.use(tx, ad.token, ag); err != nil {
+			return err
 		}
 		if err := tx.CreateAgent(ag, hash); err != nil {
 			return err
@@ -50,7 +104,7 @@ func (h *Hub) Register(ctx context.Context, typeHash string, req agentapi.Regist
 		return dedicate(tx, ag, req.JobID)
 	})
 	if err != nil {
-		return agentapi.RegisterResponse{}, err
+		return res, err
 	}
 	if lost != "" {
 		if err := h.Log.Close(ctx, lost); err != nil {
@@ -60,14 +114,61 @@ func (h *Hub) Register(ctx context.Context, typeHash string, req agentapi.Regist
 	return agentapi.RegisterResponse{Name: req.Name, Token: token}, nil
 }
 
-func validateRegistration(req agentapi.RegisterRequest) error {
-	if err := signalbox.ValidateAgentName(req.Name); err != nil {
+// use notes that a token was used. Whoever loses the race for a token that is good for one agent is refused like all
+// who come later.
+func (h *Hub) use(tx *store.Tx, t *signalbox.RegistrationToken, ag *signalbox.Agent) error {
+	err := tx.UseRegistrationToken(t, ag.IP, ag.Name)
+	if signalbox.ErrorCode(err) != signalbox.CodeConflict {
 		return err
 	}
+	reason := signalbox.RefusedRevoked
+	if t.OneTime {
+		reason = signalbox.RefusedSpent
+	}
+	return refuse(reason, signalbox.Errorf(signalbox.CodeNotFound, "Not Found: this registration token was used up or revoked just now"))
+}
+
+// naming asks whoever must be asked about a name, and returns how the name follows from a type's settings, which may have
+// changed by the time that it counts.
+func (h *Hub) naming(ctx context.Context, n signalbox.AgentNaming, name string) (func(signalbox.AgentNaming) (string, error), error) {
+	if n.Origin != signalbox.NamesFromAWS {
+		return func(now signalbox.AgentNaming) (string, error) {
+			if now.Origin == signalbox.NamesFromAWS {
+				return "", refuse(signalbox.RefusedName, signalbox.Errorf(signalbox.CodeInvalid, "only pre-signed AWS STS URLs for name assignment are allowed"))
+			}
+			if err := signalbox.ValidateAgentName(name); err != nil {
+				return "", refuse(signalbox.RefusedName, err)
+			}
+			return name, nil
+		}, nil
+	}
+	identity, err := h.Identify(ctx, name)
+	if err != nil {
+		return nil, refuse(signalbox.RefusedIdentity, err)
+	}
+	return func(now signalbox.AgentNaming) (string, error) {
+		if now.Origin != signalbox.NamesFromAWS {
+			return "", refuse(signalbox.RefusedName, signalbox.Errorf(signalbox.CodeInvalid, "not allowed to use URLs for registration"))
+		}
+		name, err := identity.Name(now.Account, now.Roles)
+		if err != nil {
+			return "", refuse(signalbox.RefusedIdentity, err)
+		}
+		return name, nil
+	}, nil
+}
+
+func validateRegistration(req agentapi.RegisterRequest) error {
 	for what, v := range map[string]string{"version": req.Version, "os": req.OS, "arch": req.Arch, "hostname": req.Hostname} {
 		if len(v) > 300 {
 			return signalbox.Errorf(signalbox.CodeInvalid, "%s is %d characters long; at most 300 are allowed", what, len(v))
 		}
+		if strings.ContainsFunc(v, unicode.IsControl) {
+			return signalbox.Errorf(signalbox.CodeInvalid, "%s has control characters; write it as plain text", what)
+		}
+	}
+	if err := signalbox.ValidateLabels(req.Labels); err != nil {
+		return err
 	}
 	if req.IdleTimeout < 0 || req.InterruptionGracePeriod < 0 {
 		return signalbox.Errorf(signalbox.CodeInvalid, "idle_timeout and interruption_grace_period are seconds and cannot be negative")
@@ -87,7 +188,7 @@ func validateRegistration(req agentapi.RegisterRequest) error {
 // replace decides what a registration under a taken name means. done is true when it was the repeat of one whose
 // answer was lost. The same type and host name prove that the old process is dead: its job ends, its name is free.
 func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done bool, lost string, err error) {
-	taken := signalbox.Errorf(signalbox.CodeInvalid, "agent can't be registered: the name %q is in use", ag.Name)
+	taken := refuse(signalbox.RefusedNameTaken, signalbox.Errorf(signalbox.CodeInvalid, "agent can't be registered: the name %q is in use", ag.Name))
 	if old.AgentTypeID != ag.AgentTypeID {
 		return false, "", taken
 	}
@@ -125,7 +226,7 @@ func dedicate(tx *store.Tx, ag *signalbox.Agent, jobID string) error {
 	if jobID == "" {
 		return nil
 	}
-	unavailable := signalbox.Errorf(signalbox.CodeInvalid, "job not available")
+	unavailable := refuse(signalbox.RefusedJob, signalbox.Errorf(signalbox.CodeInvalid, "job not available"))
 	j, err := tx.LockJob(jobID)
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
 		return unavailable
@@ -183,7 +284,7 @@ func (h *Hub) Disconnect(ctx context.Context, hash string) error {
 				return err
 			}
 		}
-		typ, err := tx.AgentType(ag.AgentType)
+		typ, err := tx.AgentTypeByID(ag.AgentTypeID)
 		if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound {
 			return err
 		}

@@ -107,30 +107,49 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 }
 
 func (h *Hub) serveRegister(w http.ResponseWriter, r *http.Request) error {
-	hash, err := token(r)
-	if err != nil {
+	who := Registrant{IP: limit(h.ClientIP(r), 60), UserAgent: limit(r.UserAgent(), 200)}
+	var typ *signalbox.AgentType
+	var req agentapi.RegisterRequest
+	refused := func(err error) error {
+		h.refused.note(err, typ, who, req, h.Now())
 		return err
+	}
+	var err error
+	if who.TokenHash, err = token(r); err != nil {
+		return refused(refuse(signalbox.RefusedNoToken, err))
 	}
 	// The token is checked before the body is looked at: a stranger learns nothing about bodies.
-	if err := h.Store.Read(r.Context(), func(tx *store.Tx) error { _, err := tx.AgentTypeByToken(hash); return err }); err != nil {
-		return unknownToken(err, "registration token")
-	}
-	var req agentapi.RegisterRequest
-	if err := decode(w, r, &req); err != nil {
+	if err := h.Store.Read(r.Context(), func(tx *store.Tx) error {
+		a, err := admit(tx, who, true)
+		typ = a.typ
 		return err
+	}); err != nil {
+		_ = decode(w, r, &req) // whoever looks for their agent among those that were refused knows it by its name
+		return refused(err)
 	}
-	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err := decode(w, r, &req); err != nil {
+		return refused(refuse(signalbox.RefusedRequest, err))
+	}
+	res, err := h.Register(r.Context(), who, typ, req)
 	if err != nil {
-		ip = r.RemoteAddr
+		h.refused.note(err, typ, who, req, h.Now())
 	}
-	res, err := h.Register(r.Context(), hash, req, ip, limit(r.UserAgent(), 200))
 	switch signalbox.ErrorCode(err) {
 	case "":
 		return replyJSON(w, http.StatusCreated, res)
 	case signalbox.CodeInvalid, signalbox.CodeConflict:
 		return reply(w, http.StatusBadRequest, signalbox.ErrorMessage(err))
 	}
-	return unknownToken(err, "registration token")
+	return err
+}
+
+// requestIP returns the address at the other end of the connection.
+func requestIP(r *http.Request) string {
+	ip, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return ip
 }
 
 func unknownToken(err error, what string) error {
@@ -253,9 +272,11 @@ func (h *Hub) metrics(r *http.Request) (m agentapi.MetricsResponse, typ *signalb
 		return m, nil, err
 	}
 	err = h.Store.Read(r.Context(), func(tx *store.Tx) error {
-		if typ, err = tx.AgentTypeByToken(hash); err != nil {
-			return unknownToken(err, "registration token")
+		a, err := admit(tx, Registrant{TokenHash: hash, IP: h.ClientIP(r)}, false)
+		if err != nil {
+			return err
 		}
+		typ = a.typ
 		if m.Jobs.Queued, m.Jobs.Running, err = tx.CountJobs(typ.Name); err != nil {
 			return err
 		}

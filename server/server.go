@@ -28,6 +28,7 @@ import (
 	"github.com/signalbox-ci/signalbox/dispatch"
 	"github.com/signalbox-ci/signalbox/download"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
@@ -43,7 +44,7 @@ type Options struct {
 	Listen         string         // host:port; port 0 takes any free one
 	PublicURL      string         // scheme://host[:port] that agents and people use; default: as they asked
 	Insecure       bool           // plain HTTP, behind a proxy that speaks TLS
-	TrustedProxies []netip.Prefix // who may say X-Forwarded-Proto and -Host
+	TrustedProxies []netip.Prefix // who may say X-Forwarded-Proto, -Host and -For
 	HookCommand    []string       // what a repository's hook runs to tell us; "DIR" and the project id are appended
 	Timing         dispatch.Timing
 	LogQuota       int64
@@ -68,6 +69,7 @@ type Server struct {
 	builds   *download.Downloads
 	trigger  *trigger.Trigger
 	schedule *schedule.Scheduler
+	fleet    *fleet.Fleet
 	certs    *cert.Manager
 	listener net.Listener
 	handler  http.Handler
@@ -141,8 +143,11 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
 	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys})
+	if s.fleet, err = fleet.New(fleet.Options{Store: s.store, Engine: s.engine, Log: s.logs, Logger: s.o.Logger}); err != nil {
+		return err
+	}
 	s.hub, err = dispatch.New(dispatch.Options{
-		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL,
+		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL, ClientIP: s.clientIP,
 		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,
 	})
 	return err
@@ -202,15 +207,36 @@ func (s *Server) publicURL(r *http.Request) string {
 
 func (s *Server) trusted(remote string) bool {
 	ap, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
+	return err == nil && s.trustedAddr(ap.Addr())
+}
+
+func (s *Server) trustedAddr(a netip.Addr) bool {
+	a = a.Unmap()
 	for _, p := range s.o.TrustedProxies {
-		if p.Contains(ap.Addr().Unmap()) {
+		if p.Contains(a) {
 			return true
 		}
 	}
 	return false
+}
+
+// clientIP returns the address of whoever sent r. Each proxy appends the address that it saw, so the list is read from its
+// end for as long as proxies of ours wrote it; what stands before is what a client may have made up.
+func (s *Server) clientIP(r *http.Request) string {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	ip := ap.Addr().Unmap()
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trustedAddr(ip); i-- {
+		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		ip = next.Unmap()
+	}
+	return ip.WithZone("").String()
 }
 
 // secure finds the URL and, unless told not to, the certificate.

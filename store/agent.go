@@ -6,13 +6,13 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const agentColumns = `a.id, a.agent_type_id, y.name, a.name, a.state, a.version, a.user_agent, a.os, a.arch, a.hostname, a.pid, a.ip, a.single_job, a.idle_timeout_s, a.grace_period_s, a.attempt_id, a.job_id, a.disabled_at, a.drain_at, a.interrupted_at, a.gone_reason, a.created_at, a.gone_at, a.changed_at`
+const agentColumns = `a.id, a.agent_type_id, y.name, a.name, a.state, a.version, a.user_agent, a.os, a.arch, a.hostname, a.pid, a.ip, a.single_job, a.idle_timeout_s, a.grace_period_s, a.labels, a.token_id, a.attempt_id, a.job_id, a.disabled_at, a.drain_at, a.interrupted_at, a.gone_reason, a.created_at, a.gone_at, a.changed_at`
 
 const agentFrom = ` FROM agent a JOIN agent_type y ON y.id = a.agent_type_id `
 
 func scanAgent(s scanner, a *signalbox.Agent) error {
 	return s.Scan(&a.ID, &a.AgentTypeID, &a.AgentType, &a.Name, &a.State, &a.Version, &a.UserAgent, &a.OS, &a.Arch, &a.Hostname,
-		&a.PID, &a.IP, &a.SingleJob, span{&a.IdleTimeout, time.Second}, span{&a.GracePeriod, time.Second}, &a.AttemptID, &a.JobID,
+		&a.PID, &a.IP, &a.SingleJob, span{&a.IdleTimeout, time.Second}, span{&a.GracePeriod, time.Second}, doc{&a.Labels}, &a.TokenID, &a.AttemptID, &a.JobID,
 		at{&a.DisabledAt}, at{&a.DrainAt}, at{&a.InterruptedAt}, &a.GoneReason, at{&a.CreatedAt}, at{&a.GoneAt}, at{&a.ChangedAt})
 }
 
@@ -23,11 +23,18 @@ func (t *Tx) CreateAgent(a *signalbox.Agent, hash string) error {
 		a.ID = signalbox.NewID()
 	}
 	a.CreatedAt, a.ChangedAt = t.Now, t.Now
+	labels := ""
+	if len(a.Labels) > 0 {
+		var err error
+		if labels, err = toJSON(a.Labels); err != nil {
+			return err
+		}
+	}
 	n, err := t.exec(`INSERT INTO agent (id, agent_type_id, name, token_hash, state, version, user_agent, os, arch, hostname, pid, ip,
-		single_job, idle_timeout_s, grace_period_s, attempt_id, job_id, created_at, changed_at) VALUES (`+list(1, 19)+`)
+		single_job, idle_timeout_s, grace_period_s, labels, token_id, attempt_id, job_id, created_at, changed_at) VALUES (`+list(1, 21)+`)
 		ON CONFLICT (name) WHERE gone_at = 0 DO NOTHING`,
 		a.ID, a.AgentTypeID, a.Name, hash, a.State, a.Version, a.UserAgent, a.OS, a.Arch, a.Hostname, a.PID, a.IP, a.SingleJob,
-		int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), a.AttemptID, a.JobID, ms(a.CreatedAt), ms(a.ChangedAt))
+		int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), labels, a.TokenID, a.AttemptID, a.JobID, ms(a.CreatedAt), ms(a.ChangedAt))
 	if err != nil {
 		return err
 	}
@@ -52,6 +59,26 @@ func (t *Tx) LockAgent(id string) (*signalbox.Agent, error) {
 		lock = " FOR UPDATE OF a"
 	}
 	return one(t, "agent", id, scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.id = $1`+lock, id)
+}
+
+// LockAgents returns those of some agents that are not gone, and holds them until the transaction ends.
+func (t *Tx) LockAgents(ids []string) ([]*signalbox.Agent, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	lock := ""
+	if t.dialect == postgresDialect {
+		lock = " FOR UPDATE OF a"
+	}
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.id IN (`+list(1, len(ids))+`) ORDER BY a.id`+lock, anys(nil, ids)...)
+}
+
+// AgentsNamed returns the living agents that have one of some names.
+func (t *Tx) AgentsNamed(names []string) ([]*signalbox.Agent, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.name IN (`+list(1, len(names))+`)`, anys(nil, names)...)
 }
 
 // AgentByToken returns the agent that an access token belongs to, unless it is gone.
@@ -148,6 +175,24 @@ func (t *Tx) SeenOf(agentID string) (Seen, error) {
 		return Seen{}, err
 	}
 	return *s, nil
+}
+
+// AgentCounts returns how many living agents there are of each type, by its id.
+func (t *Tx) AgentCounts() (map[string]int, error) {
+	type row struct {
+		id string
+		n  int
+	}
+	rows, err := many(t, "agent count", func(s scanner, r *row) error { return s.Scan(&r.id, &r.n) },
+		`SELECT agent_type_id, COUNT(*) FROM agent WHERE gone_at = 0 GROUP BY agent_type_id`)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]int, len(rows))
+	for _, r := range rows {
+		out[r.id] = r.n
+	}
+	return out, nil
 }
 
 // CountAgents returns how many living, enabled agents of a type are free and how many have a job.

@@ -16,7 +16,7 @@ type ServerCmd struct {
 	Database       string   `help:"PostgreSQL URL; without it the state lies in an embedded database in the data folder." env:"SIGNALBOX_DATABASE" placeholder:"URL"`
 	PublicURL      string   `help:"How agents and people reach this server, when it is not how they asked: https://ci.example.com." env:"SIGNALBOX_PUBLIC_URL" placeholder:"URL"`
 	InsecureHTTP   bool     `help:"Listen without TLS, behind a proxy that adds it." name:"insecure-http" env:"SIGNALBOX_INSECURE_HTTP"`
-	TrustedProxies []string `help:"Networks whose X-Forwarded-Proto and X-Forwarded-Host are believed." name:"trusted-proxy" env:"SIGNALBOX_TRUSTED_PROXY" placeholder:"CIDR"`
+	TrustedProxies []string `help:"Networks whose X-Forwarded-Proto, X-Forwarded-Host and X-Forwarded-For are believed." name:"trusted-proxy" env:"SIGNALBOX_TRUSTED_PROXY" placeholder:"CIDR"`
 	LogQuota       int64    `help:"Bytes of log that one job may have; 0 is no limit." name:"log-quota" env:"SIGNALBOX_LOG_QUOTA" default:"0"`
 	ArtifactDir    string   `help:"Folder for the files that jobs push; default: artifacts in the data folder. Servers that share a database must share it too, over a file system that all of them mount." name:"artifact-dir" env:"SIGNALBOX_ARTIFACT_DIR" placeholder:"DIR"`
 	Dist           string   `help:"Folder with builds for other systems, as make dist fills it; they are offered for download beside the running one." env:"SIGNALBOX_DIST" placeholder:"DIR"`

@@ -27,13 +27,13 @@ func testAgentType(s *suite) {
 	s.equal("all, by name", ids(get(s, (*store.Tx).AgentTypes), agentTypeName), []string{"s1-a", "s1-b"})
 
 	a.ReleaseAfter, a.LostAfter = 0, time.Minute
-	s.write(func(t *store.Tx) error { return t.UpdateAgentType(a, "ann") })
+	s.write(func(t *store.Tx) error { return t.UpdateAgentType(a, "ann", "") })
 	s.equal("after an update", read(), a)
 
 	s.write(func(t *store.Tx) error { return t.DeleteAgentType(a.ID, "ann") })
 	s.missing("deleted", func(t *store.Tx) error { _, err := t.AgentType("s1-b"); return err })
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteAgentType(a.ID, "ann") })
-	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.UpdateAgentType(a, "ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.UpdateAgentType(a, "ann", "") })
 	s.equal("history", s.reasons("agent_type", a.ID), []string{"created", "changed", "deleted"})
 	s.write(func(t *store.Tx) error { return t.CreateAgentType(&signalbox.AgentType{Name: "s1-b"}, "ann") })
 }
@@ -51,10 +51,14 @@ func testRegistrationToken(s *suite) {
 	kept := token("kept", now.Add(time.Hour))
 	find := func(hash string) error {
 		return s.s.Read(context.Background(), func(t *store.Tx) error {
-			a, err := t.AgentTypeByToken(hash)
-			if err == nil && a.ID != w.agentType.ID {
-				return errors.New("another type")
+			r, err := t.RegistrationToken(hash)
+			if err != nil {
+				return err
 			}
+			if a, err := t.AgentTypeByID(r.AgentTypeID); err != nil || a.ID != w.agentType.ID {
+				return err
+			}
+			_, err = r.Refuses(t.Now, "192.0.2.1")
 			return err
 		})
 	}
@@ -66,7 +70,7 @@ func testRegistrationToken(s *suite) {
 		}
 	}
 	check("at first", map[string]signalbox.Code{"old": "", "kept": "", "expired": signalbox.CodeNotFound, "unknown": signalbox.CodeNotFound})
-	s.write(func(t *store.Tx) error { return t.RevokeRegistrationTokens(w.agentType.ID, kept.ID, "ann") })
+	s.write(func(t *store.Tx) error { return t.ExpireRegistrationTokens(w.agentType.ID, kept.ID, t.Now, "ann") })
 	check("after a reset", map[string]signalbox.Code{"old": signalbox.CodeNotFound, "kept": ""})
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
 		return t.CreateRegistrationToken(&signalbox.RegistrationToken{AgentTypeID: w.agentType.ID}, "kept", "ann")
