@@ -40,13 +40,14 @@ func (c *Config) tools() executor.Tools {
 
 // Config configures an agent. Endpoint, Token and StateDir are required.
 type Config struct {
-	Endpoint string         // host[:port] of the server
-	NoHTTPS  bool           // speak plain http
-	CAFile   string         // PEM file of the authorities to trust; "" are the system's
-	RootCAs  *x509.CertPool // the same, already read; wins over CAFile
-	Token    string         // registration token of the agent type
-	Name     string         // 8 to 80 characters or a URL, "" is a random name
-	Version  string         // of this program, sent to the server; "" is "dev"
+	Endpoint string            // host[:port] of the server
+	NoHTTPS  bool              // speak plain http
+	CAFile   string            // PEM file of the authorities to trust; "" are the system's
+	RootCAs  *x509.CertPool    // the same, already read; wins over CAFile
+	Token    string            // registration token of the agent type
+	Name     string            // 8 to 80 characters or a URL, "" is a random name
+	Labels   map[string]string // what the agent says of itself, for servers of ours
+	Version  string            // of this program, sent to the server; "" is "dev"
 
 	DisconnectAfterJob         bool
 	JobID                      string        // run this job only; needs DisconnectAfterJob
@@ -435,6 +436,7 @@ func (a *Agent) register(ctx context.Context) (name string, err error) {
 		Name: a.cfg.Name, Version: a.cfg.Version, PID: os.Getpid(), OS: osName(), Arch: archName(runtime.GOARCH), Hostname: host,
 		SingleJob: a.cfg.DisconnectAfterJob, IdleTimeout: int(a.cfg.DisconnectAfterIdleTimeout / time.Second),
 		InterruptionGracePeriod: int(a.cfg.InterruptionGracePeriod / time.Second), JobID: a.cfg.JobID,
+		Labels: a.cfg.Labels,
 	}
 	for try := 1; ; try++ {
 		resp, err := a.client.register(ctx, a.cfg.Token, req)

@@ -47,6 +47,9 @@ func (e *Engine) Debug(tx *store.Tx, of *signalbox.Job, limit time.Duration, act
 		return nil, signalbox.Errorf(signalbox.CodeInvalid, "a debug session lasts from 1 second to 24 hours (86400 seconds), not %s", limit)
 	}
 	problem, err := e.noAgentType(tx, of.AgentType)
+	if err == nil && problem == "" {
+		problem, err = e.permits(tx, of.ProjectID, of.WorkflowID)(of.AgentType)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -165,10 +165,11 @@ func (e *Engine) startJobs(tx *store.Tx, p *signalbox.Pipeline, b *signalbox.Blo
 	if err != nil {
 		return false, err
 	}
+	permits := e.permits(tx, p.ProjectID, p.WorkflowID)
 	for i := range jobs {
 		j := newJob(p, b, i, &jobs[i])
 		repeated.apply(j)
-		done, err := e.startJob(tx, j)
+		done, err := e.startJob(tx, j, permits)
 		if err != nil {
 			return false, err
 		}
@@ -191,10 +192,16 @@ func newJob(p *signalbox.Pipeline, b *signalbox.Block, i int, pj *signalbox.Plan
 }
 
 // startJob makes a job. It tells whether the job is finished already.
-func (e *Engine) startJob(tx *store.Tx, j *signalbox.Job) (ended bool, err error) {
-	problem := ""
+func (e *Engine) startJob(tx *store.Tx, j *signalbox.Job, permits permits) (ended bool, err error) {
+	problem, what := "", "failed: no such agent type"
 	if !j.Copied {
 		if j.AgentType, problem, err = e.agentType(tx, j.Spec); err != nil {
+			return false, err
+		}
+	}
+	if !j.Copied && problem == "" {
+		what = "failed: not permitted on the agent type"
+		if problem, err = permits(j.AgentType); err != nil {
 			return false, err
 		}
 	}
@@ -206,7 +213,7 @@ func (e *Engine) startJob(tx *store.Tx, j *signalbox.Job) (ended bool, err error
 	}
 	j.State, j.Result, j.Reason, j.FailureReason = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonStartFailed, problem
 	j.FinishedAt = tx.Now
-	return true, tx.UpdateJob(j, signalbox.JobQueued, Actor, "failed: no such agent type", problem)
+	return true, tx.UpdateJob(j, signalbox.JobQueued, Actor, what, problem)
 }
 
 // agentType returns the type of agent that runs a job: the one that it names or, for the machine types of hosted

@@ -57,7 +57,7 @@ func (e *Engine) startInitialization(tx *store.Tx, p *signalbox.Pipeline, job *s
 	if err := tx.Record("pipeline", p.ID, Actor, "initialization job started", ""); err != nil {
 		return err
 	}
-	_, err = e.startJob(tx, newJob(p, b, 0, job))
+	_, err = e.startJob(tx, newJob(p, b, 0, job), e.permits(tx, p.ProjectID, p.WorkflowID))
 	return err
 }
 

@@ -6,19 +6,30 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agent"
 )
 
-// AgentCmd groups what runs on a machine that offers itself for jobs.
+// AgentCmd groups what runs on a machine that offers itself for jobs, and what is done to agents from elsewhere.
 type AgentCmd struct {
 	Start     AgentStartCmd     `cmd:"" help:"Run jobs for a server until told to stop."`
 	Status    AgentStatusCmd    `cmd:"" help:"Show what the agents of this machine do."`
 	Run       AgentRunCmd       `cmd:"" help:"Run one job file on this machine, without a server."`
 	Install   AgentInstallCmd   `cmd:"" help:"Make a service of the agent on this machine."`
 	Uninstall AgentUninstallCmd `cmd:"" help:"Remove the service of the agent."`
+
+	List     AgentListCmd     `cmd:"" help:"List the agents of a server."`
+	Show     AgentShowCmd     `cmd:"" help:"Show one agent of a server."`
+	Drain    AgentDrainCmd    `cmd:"" help:"Let agents finish their jobs and leave."`
+	Undrain  AgentUndrainCmd  `cmd:"" help:"Let agents that were drained stay, if they have not left yet."`
+	Disable  AgentDisableCmd  `cmd:"" help:"Let agents stop their jobs and leave."`
+	Enable   AgentEnableCmd   `cmd:"" help:"Let agents that were disabled stay, if they have not left yet."`
+	Stop     AgentStopCmd     `cmd:"" help:"End the jobs of agents at once and let the agents leave."`
+	Delete   AgentDeleteCmd   `cmd:"" help:"Forget agents whose machines are gone."`
+	Rejected AgentRejectedCmd `cmd:"" help:"Show which agents were not let in, and why."`
 }
 
 // AgentStartCmd is `signalbox agent start`. Every option of the official agent is here, under its name.
@@ -30,6 +41,7 @@ type AgentStartCmd struct {
 	Name        string          `help:"Name of this agent, 8 to 80 characters or a URL; default: a random one." env:"SEMAPHORE_AGENT_NAME" placeholder:"NAME" group:"Connection"`
 	NameFromEnv string          `help:"Environment variable that holds the name. Deprecated: use --name." name:"name-from-env" env:"SEMAPHORE_AGENT_NAME_FROM_ENV" placeholder:"VARIABLE" group:"Connection"`
 	Spawn       int             `help:"Run so many agents in this process, each with one job at a time; their names end in -1, -2, ..." default:"1" env:"SIGNALBOX_AGENT_SPAWN" group:"Connection"`
+	Label       []string        `help:"NAME=VALUE, what this agent says of itself; may repeat. Needs a server of ours." name:"label" env:"SIGNALBOX_AGENT_LABEL" placeholder:"NAME=VALUE" group:"Connection"`
 
 	EnvVars                []string `help:"NAME=VALUE for every job; may repeat. A comma begins the next one, \\, is a comma." name:"env-vars" env:"SEMAPHORE_AGENT_ENV_VARS" placeholder:"NAME=VALUE" group:"Jobs"`
 	UploadJobLogs          string   `help:"When the complete log becomes an artifact of the job: never, always or when-trimmed." name:"upload-job-logs" enum:"never,always,when-trimmed" default:"never" env:"SEMAPHORE_AGENT_UPLOAD_JOB_LOGS" group:"Jobs"`
@@ -114,6 +126,9 @@ func (c *AgentStartCmd) config(g *Globals, env func(string) string) (cfg agent.C
 			}
 		}
 	}
+	if cfg.Labels, err = labels(c.Label); err != nil {
+		return cfg, nil, err
+	}
 	if cfg.EnvVars, err = envVars(c.EnvVars); err != nil {
 		return cfg, nil, err
 	}
@@ -154,6 +169,27 @@ func (c *AgentStartCmd) agents(cfg agent.Config) ([]*agent.Agent, error) {
 			return nil, err
 		}
 		out = append(out, a)
+	}
+	return out, nil
+}
+
+func labels(list []string) (map[string]string, error) {
+	var out map[string]string
+	for _, v := range list {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok {
+			return nil, fmt.Errorf("label: %q must look like NAME=VALUE", v)
+		}
+		if _, twice := out[name]; twice {
+			return nil, fmt.Errorf("label: %q is given twice", name)
+		}
+		if out == nil {
+			out = map[string]string{}
+		}
+		out[name] = value
+	}
+	if err := signalbox.ValidateLabels(out); err != nil {
+		return nil, fmt.Errorf("label: %w", err)
 	}
 	return out, nil
 }

@@ -20,18 +20,41 @@ import (
 type AgentTypeCmd struct {
 	Create     AgentTypeCreateCmd `cmd:"" help:"Make an agent type and show its registration token, once."`
 	List       AgentTypeListCmd   `cmd:"" help:"List the agent types."`
+	Show       AgentTypeShowCmd   `cmd:"" help:"Show an agent type's settings and tokens."`
+	Set        AgentTypeSetCmd    `cmd:"" help:"Change an agent type's settings."`
 	Delete     AgentTypeDeleteCmd `cmd:"" help:"Delete an agent type that has no agents."`
-	ResetToken AgentTypeResetCmd  `cmd:"" name:"reset-token" help:"Replace the registration token; agents that are registered go on."`
+	ResetToken AgentTypeResetCmd  `cmd:"" name:"reset-token" help:"Replace all registration tokens by a new one; agents that are registered go on."`
+	Token      AgentTypeTokenCmd  `cmd:"" help:"Registration tokens one by one: for a network, for some time, for one agent."`
 }
 
 type agentType struct {
 	Metadata struct {
 		Name string `json:"name"`
 	} `json:"metadata"`
+	Spec   agentTypeSpec `json:"spec"`
 	Status struct {
 		TotalAgentCount   int    `json:"total_agent_count"`
 		RegistrationToken string `json:"registration_token,omitempty"`
 	} `json:"status"`
+}
+
+type agentTypeSpec struct {
+	Names          *agentTypeNames `json:"agent_name_settings,omitempty"`
+	LostAfter      *int64          `json:"lost_after,omitempty"`
+	ProjectsAccess *string         `json:"projects_access,omitempty"`
+	Projects       []string        `json:"projects,omitempty"`
+	Forks          *bool           `json:"forks,omitempty"`
+}
+
+type agentTypeNames struct {
+	Origin       string         `json:"assignment_origin"`
+	ReleaseAfter int64          `json:"release_after"`
+	AWS          *agentTypeRole `json:"aws"`
+}
+
+type agentTypeRole struct {
+	Account string `json:"account_id"`
+	Roles   string `json:"role_name_patterns"`
 }
 
 const agentTypes = "/api/v1alpha/self_hosted_agent_types"
@@ -39,6 +62,7 @@ const agentTypes = "/api/v1alpha/self_hosted_agent_types"
 // AgentTypeCreateCmd is `signalbox agent-type create`.
 type AgentTypeCreateCmd struct {
 	Name string `arg:"" help:"Name, beginning with s1-."`
+	agentTypeFlags
 }
 
 func (c *AgentTypeCreateCmd) Run(ctx context.Context, g *Globals) error {
@@ -51,7 +75,11 @@ func (c *AgentTypeCreateCmd) Run(ctx context.Context, g *Globals) error {
 		return err
 	}
 	var out agentType
-	in := map[string]any{"metadata": map[string]any{"name": c.Name}}
+	spec, err := c.spec(agentTypeSpec{})
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"metadata": map[string]any{"name": c.Name}, "spec": spec}
 	if err := api.call(ctx, http.MethodPost, agentTypes, in, &out); err != nil {
 		return err
 	}
@@ -125,14 +153,15 @@ func (AgentTypeListCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	rows := [][]string{}
 	for _, t := range out.AgentTypes {
-		rows = append(rows, []string{t.Metadata.Name, fmt.Sprint(t.Status.TotalAgentCount)})
+		rows = append(rows, []string{t.Metadata.Name, fmt.Sprint(t.Status.TotalAgentCount), t.Spec.projects(), t.Spec.names()})
 	}
-	return g.print(out.AgentTypes, table([]string{"NAME", "AGENTS"}, rows))
+	return g.print(out.AgentTypes, table([]string{"NAME", "AGENTS", "PROJECTS", "NAMES FROM"}, rows))
 }
 
 // AgentTypeDeleteCmd is `signalbox agent-type delete`.
 type AgentTypeDeleteCmd struct {
-	Name string `arg:"" help:"Name of the agent type."`
+	Name  string `arg:"" help:"Name of the agent type."`
+	Force bool   `help:"Also when agents are connected: they finish their jobs and leave." env:"SIGNALBOX_AGENT_TYPE_FORCE"`
 }
 
 func (c *AgentTypeDeleteCmd) Run(ctx context.Context, g *Globals) error {
@@ -140,7 +169,7 @@ func (c *AgentTypeDeleteCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
-	if err := api.call(ctx, http.MethodDelete, agentTypes+"/"+url.PathEscape(c.Name), nil, nil); err != nil {
+	if err := api.call(ctx, http.MethodDelete, agentTypes+"/"+url.PathEscape(c.Name)+map[bool]string{true: "?force=true"}[c.Force], nil, nil); err != nil {
 		return err
 	}
 	return g.print(map[string]string{"deleted": c.Name}, "Agent type "+c.Name+" deleted.\n")
@@ -148,7 +177,9 @@ func (c *AgentTypeDeleteCmd) Run(ctx context.Context, g *Globals) error {
 
 // AgentTypeResetCmd is `signalbox agent-type reset-token`.
 type AgentTypeResetCmd struct {
-	Name string `arg:"" help:"Name of the agent type."`
+	Name       string  `arg:"" help:"Name of the agent type."`
+	Overlap    seconds `help:"How long the old tokens go on beside the new one, as in 24h." default:"0" env:"SIGNALBOX_TOKEN_OVERLAP" placeholder:"DURATION"`
+	Disconnect bool    `help:"Agents that are connected stop their jobs and leave." env:"SIGNALBOX_AGENT_TYPE_DISCONNECT"`
 }
 
 func (c *AgentTypeResetCmd) Run(ctx context.Context, g *Globals) error {
@@ -161,40 +192,13 @@ func (c *AgentTypeResetCmd) Run(ctx context.Context, g *Globals) error {
 		return err
 	}
 	var out agentType
-	if err := api.call(ctx, http.MethodPost, agentTypes+"/"+url.PathEscape(c.Name)+"/reset_token", nil, &out); err != nil {
+	if err := api.call(ctx, http.MethodPost, agentTypes+"/"+url.PathEscape(c.Name)+"/reset_token",
+		map[string]any{"overlap": time.Duration(c.Overlap) / time.Second, "disconnect_running_agents": c.Disconnect}, &out); err != nil {
 		return err
 	}
-	return g.printToken(api, ca, out, "The old token of "+out.Metadata.Name+" is void.")
-}
-
-// AgentsCmd is `signalbox agents`.
-type AgentsCmd struct{}
-
-func (AgentsCmd) Run(ctx context.Context, g *Globals) error {
-	api, err := g.client()
-	if err != nil {
-		return err
+	first := "The old tokens of " + out.Metadata.Name + " are void."
+	if c.Overlap > 0 {
+		first = "The old tokens of " + out.Metadata.Name + " are good for another " + c.Overlap.String() + "."
 	}
-	var out struct {
-		Agents []struct {
-			Metadata struct {
-				Name     string `json:"name"`
-				Type     string `json:"type"`
-				Hostname string `json:"hostname"`
-				Version  string `json:"version"`
-			} `json:"metadata"`
-			Status struct {
-				State string `json:"state"`
-				JobID string `json:"job_id"`
-			} `json:"status"`
-		} `json:"agents"`
-	}
-	if err := api.call(ctx, http.MethodGet, "/api/v1alpha/agents", nil, &out); err != nil {
-		return err
-	}
-	rows := [][]string{}
-	for _, a := range out.Agents {
-		rows = append(rows, []string{a.Metadata.Name, a.Metadata.Type, a.Status.State, a.Status.JobID, a.Metadata.Hostname, a.Metadata.Version})
-	}
-	return g.print(out.Agents, table([]string{"NAME", "TYPE", "STATE", "JOB", "HOST", "VERSION"}, rows))
+	return g.printToken(api, ca, out, first)
 }

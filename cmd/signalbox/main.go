@@ -52,12 +52,12 @@ type CLI struct {
 	Config kong.ConfigFlag `help:"YAML file with settings, keys as the flags are named." env:"SIGNALBOX_CONFIG" placeholder:"FILE" group:"Everywhere"`
 
 	Server_        ServerCmd           `cmd:"" name:"server" help:"Run the control plane."`
-	Agent          AgentCmd            `cmd:"" help:"Offer this machine to a server."`
+	Agent          AgentCmd            `cmd:"" help:"Offer this machine to a server, and look after a server's agents."`
 	Demo           DemoCmd             `cmd:"" help:"Show everything at work: server, agent, repository, pipeline."`
 	Run            RunCmd              `cmd:"" help:"Run the pipeline of the current repository here, without a server."`
 	Project        ProjectCmd          `cmd:"" help:"Projects."`
 	AgentType      AgentTypeCmd        `cmd:"" name:"agent-type" help:"Agent types and their tokens."`
-	Agents         AgentsCmd           `cmd:"" help:"List the agents."`
+	Agents         AgentListCmd        `cmd:"" help:"The same as agent list."`
 	Workflow       WorkflowCmd         `cmd:"" help:"Start, follow and stop workflows."`
 	Task           TaskCmd             `cmd:"" help:"Workflows that start at set times."`
 	Job            JobCmd              `cmd:"" help:"Jobs and their logs."`
