@@ -26,7 +26,10 @@ func testAgentType(s *suite) {
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.CreateAgentType(&signalbox.AgentType{Name: "s1-b"}, "ann") })
 	s.equal("all, by name", ids(get(s, (*store.Tx).AgentTypes), agentTypeName), []string{"s1-a", "s1-b"})
 
-	a.ReleaseAfter, a.LostAfter = 0, time.Minute
+	s.equal("by id", get(s, func(t *store.Tx) (*signalbox.AgentType, error) { return t.AgentTypeByID(a.ID) }), a)
+	a.ReleaseAfter, a.LostAfter, a.Forks = 0, time.Minute, true
+	a.Projects, a.ProjectIDs = signalbox.ProjectsAllowed, []string{"p", "q"}
+	a.Naming = signalbox.AgentNaming{Origin: signalbox.NamesFromAWS, Account: "123456789012", Roles: []string{"ci-*", "x"}}
 	s.write(func(t *store.Tx) error { return t.UpdateAgentType(a, "ann", "") })
 	s.equal("after an update", read(), a)
 
@@ -84,6 +87,7 @@ func testAgent(s *suite) {
 	a := &signalbox.Agent{
 		AgentTypeID: w.agentType.ID, AgentType: "s1-linux", Name: "one", State: signalbox.AgentRegistered, Version: "v2", UserAgent: "agent/v2",
 		OS: "linux", Arch: "x86_64", Hostname: "host", PID: 42, IP: "10.0.0.1", SingleJob: true, IdleTimeout: time.Minute, GracePeriod: time.Second,
+		Labels: map[string]string{"zone": "eu-1", "gpu": ""}, TokenID: "token",
 	}
 	s.write(func(t *store.Tx) error { return t.CreateAgent(a, "hash") })
 	read := func() *signalbox.Agent {
@@ -147,6 +151,16 @@ func testAgentLists(s *suite) {
 	s.equal("all", agents(""), []string{"a", "b"})
 	s.equal("of the type", agents(w.agentType.ID), []string{"a", "b"})
 	s.equal("of another type", agents("x"), []string(nil))
+	some := get(s, func(t *store.Tx) ([]*signalbox.Agent, error) { return t.AgentsNamed([]string{"b", "c", "nobody"}) })
+	s.equal("by names", ids(some, agentName), []string{"b"})
+	s.equal("how many", get(s, (*store.Tx).AgentCounts), map[string]int{w.agentType.ID: 2})
+	s.write(func(t *store.Tx) error {
+		locked, err := t.LockAgents([]string{a.ID, b.ID, c.ID, signalbox.NewID()})
+		if len(locked) != 2 {
+			s.Errorf("%d agents were locked, want those that are not gone", len(locked))
+		}
+		return err
+	})
 	since := func(at time.Time) int {
 		return len(get(s, func(t *store.Tx) ([]*signalbox.Agent, error) { return t.AgentsChangedSince(at) }))
 	}
