@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -175,5 +176,40 @@ func TestForwardedHeadersOnlyFromTrustedProxies(t *testing.T) {
 	r.Header.Set("X-Forwarded-Host", "evil.example")
 	if got := s.publicURL(r); got != "http://inside:8080" {
 		t.Errorf("a stranger's headers were believed: %s", got)
+	}
+}
+
+func TestClientAddress(t *testing.T) {
+	s := open(t)
+	for _, c := range []struct {
+		name, remote string
+		trusted      string
+		forwarded    []string
+		want         string
+	}{
+		{"nobody between", "192.0.2.7:1234", "", nil, "192.0.2.7"},
+		{"a stranger's word", "192.0.2.7:1234", "", []string{"10.0.0.1"}, "192.0.2.7"},
+		{"a proxy of ours", "10.0.0.1:1", "10.0.0.0/8", []string{"192.0.2.7"}, "192.0.2.7"},
+		{"two proxies of ours", "10.0.0.1:1", "10.0.0.0/8", []string{"192.0.2.7, 10.0.0.2"}, "192.0.2.7"},
+		{"two header lines", "10.0.0.1:1", "10.0.0.0/8", []string{"192.0.2.7", "10.0.0.2"}, "192.0.2.7"},
+		{"what the client made up before it", "10.0.0.1:1", "10.0.0.0/8", []string{"10.9.9.9, 198.51.100.3, 192.0.2.7"}, "192.0.2.7"},
+		{"all of them ours", "10.0.0.1:1", "10.0.0.0/8", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
+		{"no header", "10.0.0.1:1", "10.0.0.0/8", nil, "10.0.0.1"},
+		{"nonsense", "10.0.0.1:1", "10.0.0.0/8", []string{"192.0.2.7, unknown"}, "10.0.0.1"},
+		{"IPv6", "[::1]:1", "::1/128", []string{"2001:db8::7"}, "2001:db8::7"},
+		{"IPv4 as IPv6 writes it", "[::ffff:10.0.0.1]:1", "10.0.0.0/8", []string{"::ffff:192.0.2.7"}, "192.0.2.7"},
+	} {
+		s.o.TrustedProxies = nil
+		if c.trusted != "" {
+			s.o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(c.trusted)}
+		}
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.remote
+		for _, f := range c.forwarded {
+			r.Header.Add("X-Forwarded-For", f)
+		}
+		if got := s.clientIP(r); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
