@@ -17,6 +17,8 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
@@ -85,7 +87,11 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Logs: s.logs, Version: "test", Now: func() time.Time { return s.now }})
+	fl, err := fleet.New(fleet.Options{Store: s.store, Engine: engine.New(engine.Options{Store: s.store}), Log: s.logs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Logs: s.logs, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

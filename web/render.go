@@ -26,7 +26,8 @@ func parseTemplates(a *assets) (*template.Template, error) {
 			}
 			return template.HTML(`<svg class="ico" aria-hidden="true"><use href="#i-` + name + `"/></svg>`)
 		},
-		"add": func(a, b int) int { return a + b },
+		"add":    func(a, b int) int { return a + b },
+		"agents": func(rows []agentRow, manage bool) agentTable { return agentTable{rows, manage} },
 	})
 	return t.ParseFS(templateFiles, "templates/*.html")
 }

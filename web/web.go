@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
@@ -29,7 +30,7 @@ type Logs interface {
 	Info(ctx context.Context, attemptID string) (joblog.Info, error)
 }
 
-// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer and Logs must be set.
+// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer, Logs and Fleet must be set.
 type Options struct {
 	Store    *store.Store
 	Stopper  Stopper
@@ -37,6 +38,9 @@ type Options struct {
 	Debugger Debugger
 	Deployer Deployer
 	Logs     Logs
+	Fleet    *fleet.Fleet
+	// PublicURL returns how agents reach the server that was asked by r; default: by the name that r has.
+	PublicURL func(r *http.Request) string
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
 	Secure     func(r *http.Request) bool
 	Version    string        // shown at the foot of the sign-in page
@@ -55,8 +59,11 @@ type Web struct {
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Logs == nil {
-		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer and logs are needed")
+	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Logs == nil || o.Fleet == nil {
+		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer, logs and a fleet are needed")
+	}
+	if o.PublicURL == nil {
+		o.PublicURL = func(r *http.Request) string { return "https://" + r.Host }
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
@@ -103,6 +110,16 @@ func (w *Web) Routes() []route.Route {
 		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
 		page("GET /agents", needs(auth.AgentView), w.getAgents),
+		page("POST /agents", needs(auth.AgentTypeManage), w.postAgents),
+		page("GET /agents/refused", needs(auth.AgentTypeManage), w.getRefused),
+		page("POST /agents/self_hosted", needs(auth.AgentTypeManage), w.postAgentType),
+		page("GET /agents/self_hosted/{type}", needs(auth.AgentView), w.getAgentType),
+		page("POST /agents/self_hosted/{type}", needs(auth.AgentTypeManage), w.postAgentTypeSettings),
+		page("POST /agents/self_hosted/{type}/delete", needs(auth.AgentTypeManage), w.postAgentTypeDelete),
+		page("POST /agents/self_hosted/{type}/tokens", needs(auth.AgentTypeManage), w.postToken),
+		page("POST /agents/self_hosted/{type}/tokens/{token}/rotate", needs(auth.AgentTypeManage), w.postTokenRotate),
+		page("POST /agents/self_hosted/{type}/tokens/{token}/revoke", needs(auth.AgentTypeManage), w.postTokenRevoke),
+		page("POST /agents/self_hosted/{type}/reset_token", needs(auth.AgentTypeManage), w.postTokenReset),
 		page("GET /workflows/{id}", needs(auth.WorkflowView), w.getWorkflow),
 		page("GET /workflows/{id}/events", needs(auth.WorkflowView), w.getWorkflowEvents),
 		page("POST /workflows/{id}/pipelines/{pipeline}/stop", needs(auth.WorkflowStop), w.postPipelineStop),

@@ -1,0 +1,240 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/fleet"
+	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// typesPath is where the pages of agent types are; old links know it.
+const typesPath = "/agents/self_hosted/"
+
+type agentTypeBody struct {
+	Type     typeRow
+	BaseURL  string
+	Manage   bool
+	Settings typeSettings
+	Tokens   []tokenRow
+	Refused  []refusedRow
+	New      *newToken
+	Problems []fleet.Outcome
+	All      bool   // tokens that have ended are shown too
+	Older    string // the next page of tokens
+	Back     string
+}
+
+type typeSettings struct {
+	Release, Lost  string // seconds, for the form
+	ReleaseWords   string
+	LostWords      string
+	AWS            bool
+	Account, Roles string
+	AllProjects    bool
+	Projects       string // names, one per line
+	ProjectWords   string
+	Forks          bool
+}
+
+// newToken is a registration token that was just made: the only time that anybody sees it.
+type newToken struct {
+	Name, Text, Command, Old string
+}
+
+func (w *Web) getAgentType(rw http.ResponseWriter, r *http.Request) error {
+	return w.showAgentType(rw, r, r.PathValue("type"), nil, nil)
+}
+
+func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string, made *newToken, problems []fleet.Outcome) error {
+	var b agentTypeBody
+	var s Shell
+	manage := may(r, auth.AgentTypeManage)
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		b = agentTypeBody{BaseURL: typesPath + url.PathEscape(name), Manage: manage, New: made, Problems: problems, All: r.URL.Query().Get("all") == "1"}
+		b.Back = b.BaseURL
+		t, err := tx.AgentType(name)
+		if err != nil {
+			return orNotFound(err, "agent type")
+		}
+		if s, err = w.shell(r, tx); err != nil {
+			return err
+		}
+		rows, err := w.types(tx, tx.Now)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if row.Name == name {
+				b.Type = row
+			}
+		}
+		if b.Settings, err = settingsOf(tx, t); err != nil || !manage {
+			return err
+		}
+		if err := b.readTokens(tx, t, r.URL.Query().Get("after")); err != nil {
+			return err
+		}
+		refused, err := tx.Refused(t.ID, 20)
+		for _, f := range refused {
+			b.Refused = append(b.Refused, newRefusedRow(f, tx.Now))
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if !manage {
+		types := []typeRow{b.Type}
+		hideAddresses(types)
+	}
+	if made != nil {
+		rw.Header().Set("Cache-Control", "no-store")
+	}
+	s.Title, s.Section, s.Script, s.Crumbs = name, "agents", "page", []Link{{"Agents", "/agents"}}
+	return w.render(rw, http.StatusOK, "agent-type", s, b)
+}
+
+func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {
+	v := typeSettings{
+		Release: strconv.Itoa(int(t.ReleaseAfter / time.Second)), Lost: strconv.Itoa(int(t.LostAfter / time.Second)), Forks: t.Forks,
+		ReleaseWords: "free at once", LostWords: clock(signalbox.DefaultLostAfter) + " of silence (the default)", AllProjects: t.Projects != signalbox.ProjectsAllowed,
+		AWS: t.Naming.Origin == signalbox.NamesFromAWS, Account: t.Naming.Account, Roles: strings.Join(t.Naming.Roles, ", "), ProjectWords: "all",
+	}
+	if t.ReleaseAfter > 0 {
+		v.ReleaseWords = "kept for " + clock(t.ReleaseAfter)
+	}
+	if t.LostAfter > 0 {
+		v.LostWords = clock(t.LostAfter) + " of silence"
+	}
+	if v.AllProjects {
+		return v, nil
+	}
+	all, err := tx.Projects()
+	if err != nil {
+		return v, err
+	}
+	known := map[string]string{}
+	for _, p := range all {
+		known[p.ID] = p.Name
+	}
+	var names []string
+	for _, id := range t.ProjectIDs {
+		if known[id] != "" {
+			names = append(names, known[id])
+		}
+	}
+	v.Projects, v.ProjectWords = strings.Join(names, "\n"), strings.Join(names, ", ")
+	if len(names) == 0 {
+		v.ProjectWords = "none that exists"
+	}
+	return v, nil
+}
+
+func (w *Web) postAgentType(rw http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
+	}
+	name := strings.TrimSpace(r.PostForm.Get("name"))
+	if !strings.HasPrefix(name, "s1-") {
+		name = "s1-" + name // the field shows this much already
+	}
+	text, err := w.o.Fleet.CreateType(r.Context(), &signalbox.AgentType{Name: name}, route.ActorFrom(r.Context()).Name())
+	if err != nil {
+		return err
+	}
+	return w.showAgentType(rw, r, name, w.newToken(r, "first", text, ""), nil)
+}
+
+// formSeconds reads a field that holds a number of seconds.
+func formSeconds(r *http.Request, field, what string) (time.Duration, error) {
+	text := strings.TrimSpace(r.PostForm.Get(field))
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return 0, signalbox.Errorf(signalbox.CodeInvalid, "%s must be a number of seconds, not %.40q", what, text)
+	}
+	return time.Duration(n) * time.Second, nil
+}
+
+func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
+	}
+	release, err := formSeconds(r, "release_after", "How long names are kept")
+	if err != nil {
+		return err
+	}
+	lost, err := formSeconds(r, "lost_after", "The silence after which an agent is lost")
+	if err != nil {
+		return err
+	}
+	var projects []string
+	if r.PostForm.Get("projects_access") == "allowed" {
+		if projects, err = w.projectsNamed(r, r.PostForm.Get("projects")); err != nil {
+			return err
+		}
+	}
+	name := r.PathValue("type")
+	_, err = w.o.Fleet.ChangeType(r.Context(), name, func(t *signalbox.AgentType) error {
+		t.ReleaseAfter, t.LostAfter, t.Forks = release, lost, r.PostForm.Get("forks") == "true"
+		t.Projects, t.ProjectIDs, t.Naming = signalbox.ProjectsAll, nil, signalbox.AgentNaming{}
+		if r.PostForm.Get("projects_access") == "allowed" {
+			t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, projects
+		}
+		if r.PostForm.Get("names") == "aws" {
+			t.Naming = signalbox.AgentNaming{
+				Origin: signalbox.NamesFromAWS, Account: strings.TrimSpace(r.PostForm.Get("account")), Roles: signalbox.ParseRoles(r.PostForm.Get("roles")),
+			}
+		}
+		return nil
+	}, route.ActorFrom(r.Context()).Name())
+	if err != nil {
+		return orNotFound(err, "agent type")
+	}
+	http.Redirect(rw, r, typesPath+url.PathEscape(name), http.StatusSeeOther)
+	return nil
+}
+
+// projectsNamed finds projects by their names, with spaces, commas or line ends between them.
+func (w *Web) projectsNamed(r *http.Request, text string) (ids []string, err error) {
+	names := strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\r' || r == '\t' })
+	err = w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+		ids = nil
+		all, err := tx.Projects()
+		if err != nil {
+			return err
+		}
+		known := map[string]string{}
+		for _, p := range all {
+			known[p.Name] = p.ID
+		}
+		for _, n := range names {
+			if known[n] == "" {
+				return signalbox.Errorf(signalbox.CodeInvalid, "There is no project %.100q", n)
+			}
+			ids = append(ids, known[n])
+		}
+		return nil
+	})
+	return ids, err
+}
+
+func (w *Web) postAgentTypeDelete(rw http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
+	}
+	if err := w.o.Fleet.DeleteType(r.Context(), r.PathValue("type"), r.PostForm.Get("force") == "true", route.ActorFrom(r.Context()).Name()); err != nil {
+		return orNotFound(err, "agent type")
+	}
+	http.Redirect(rw, r, "/agents", http.StatusSeeOther)
+	return nil
+}
