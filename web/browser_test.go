@@ -76,6 +76,11 @@ func TestBrowser(t *testing.T) {
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"agents", "/agents"},
+		{"admin-agents", "/agents"},
+		{"admin-refused", "/agents/refused"},
+		{"agent-type", "/agents/self_hosted/s1-linux"},
+		{"admin-agent-type", "/agents/self_hosted/s1-linux?all=1"},
+		{"admin-agent-type-empty", "/agents/self_hosted/s1-mac"},
 		{"workflow", "/workflows/" + s.workflow.ID},
 		{"malformed", "/workflows/" + s.malformed.ID},
 		{"job", "/jobs/" + s.failed.ID},
@@ -85,13 +90,18 @@ func TestBrowser(t *testing.T) {
 		{"error", "/jobs/none"},
 		{"login", "/login"},
 	}
+	s.fillFleet()
 	for _, p := range pages {
 		address := s.url + p.path
+		s.role = signalbox.RoleMember
+		if strings.HasPrefix(p.name, "admin-") {
+			s.role = signalbox.RoleAdmin
+		}
 		if p.name == "login" {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
@@ -99,6 +109,9 @@ func TestBrowser(t *testing.T) {
 				t.Fatal(err)
 			}
 			do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(address), chromedp.WaitReady("h1"))
+			if strings.HasPrefix(p.name, "admin-") { // what opens on demand must fit too
+				do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("main details").forEach((d) => { d.open = true; })`))
+			}
 			wide := run(t, ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
 			if wide > shot.width {
 				t.Errorf("%s at %d pixels is %d wide: it scrolls sideways", p.name, shot.width, wide)

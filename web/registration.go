@@ -130,15 +130,15 @@ func (w *Web) postTokenRotate(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return w.showAgentType(rw, r, r.PathValue("type"), w.newToken(r, t.Name, text, until("The old one", "ends", overlap)), nil)
+	return w.showAgentType(rw, r, r.PathValue("type"), w.newToken(r, t.Name, text, until("The old one no longer lets agents register.", "The old one ends in ", overlap)), nil)
 }
 
 // until says what becomes of a token that was replaced.
-func until(what, ends string, overlap time.Duration) string {
+func until(now, later string, overlap time.Duration) string {
 	if overlap == 0 {
-		return what + " no longer lets agents register."
+		return now
 	}
-	return what + " " + ends + " in " + plural(int(overlap/time.Hour), "hour", "hours") + "."
+	return later + plural(int(overlap/time.Hour), "hour", "hours") + "."
 }
 
 func (w *Web) postTokenRevoke(rw http.ResponseWriter, r *http.Request) error {
@@ -161,7 +161,7 @@ func (w *Web) postTokenReset(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return orNotFound(err, "agent type")
 	}
-	return w.showAgentType(rw, r, r.PathValue("type"), w.newToken(r, "reset", text, until("All others", "end", overlap)), nil)
+	return w.showAgentType(rw, r, r.PathValue("type"), w.newToken(r, "reset", text, until("All others no longer let agents register.", "All others end in ", overlap)), nil)
 }
 
 type refusedBody struct {

@@ -1,0 +1,212 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// fillFleet gives the agents' pages something to show of everything.
+func (s *busySite) fillFleet() {
+	s.t.Helper()
+	s.write(func(tx *store.Tx) error {
+		for _, r := range []*signalbox.RegistrationToken{
+			{Name: "office", Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1234:5678::/64")}, ExpiresAt: s.now.Add(720 * time.Hour)},
+			{Name: "for-one", OneTime: true},
+			{Name: "expired", ExpiresAt: s.ago(time.Hour)},
+			{Name: "plain"},
+		} {
+			r.AgentTypeID = s.agentType.ID
+			if err := tx.CreateRegistrationToken(r, "hash of "+r.Name, "user:ana"); err != nil {
+				return err
+			}
+			if r.Name == "office" {
+				if err := tx.UseRegistrationToken(r, "10.0.0.7", "build-03"); err != nil {
+					return err
+				}
+			}
+		}
+		if err := tx.SaveRefused([]*signalbox.RefusedRegistration{
+			{AgentTypeID: s.agentType.ID, Reason: signalbox.RefusedExpired, Name: "build-09", IP: "10.0.4.31", Host: "build-09.harbour.example", Token: "0a1b2c3d", Count: 12, FirstAt: s.ago(time.Hour), LastAt: s.ago(2 * time.Minute), Detail: "Not Found: this registration token expired at 2026-11-21T09:00:00Z; make a new one with \"signalbox agent-type token create\""},
+			{Reason: signalbox.RefusedUnknown, Name: "<script>alert(1)</script>", IP: "2001:db8:1234:5678:9abc:def0:1234:5678", Token: "ffffffff", Count: 1, FirstAt: s.ago(time.Minute), LastAt: s.ago(3 * time.Minute), Detail: "Not Found"},
+		}); err != nil {
+			return err
+		}
+		a, err := tx.AgentByName("build-04")
+		if err != nil {
+			return err
+		}
+		a.DrainAt = s.ago(time.Minute)
+		return tx.UpdateAgent(a, a.AttemptID, "user:ana", "drained", "")
+	})
+	labelled := &signalbox.Agent{
+		AgentTypeID: s.agentType.ID, Name: "gpu-agent-with-a-rather-long-name-0123456789", State: signalbox.AgentRegistered, Version: "2.0.0", OS: "Debian GNU/Linux 13", Arch: "arm64",
+		Hostname: "gpu-01.harbour.example", IP: "192.0.2.8", Labels: map[string]string{"gpu": "", "zone": "eu-1a"},
+	}
+	s.write(func(tx *store.Tx) error { return tx.CreateAgent(labelled, "hash of labelled") })
+}
+
+func (s *busySite) has(text string, wants ...string) {
+	s.t.Helper()
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			s.t.Errorf("the page has no %q", want)
+		}
+	}
+}
+
+func TestAgentPagesAreForWhoMaySeeThem(t *testing.T) {
+	s := newBusySite(t)
+	s.fillFleet()
+	_, agents := s.get("/agents")
+	_, typ := s.get("/agents/self_hosted/s1-linux")
+	s.has(agents, `href="/agents/self_hosted/s1-linux"`, "gpu zone=eu-1a", "Leaves now", "build-03.harbour.example")
+	s.has(typ, "build-03", "chosen by each agent", "may not run here")
+	for _, text := range []string{agents, typ} {
+		for _, hidden := range []string{"192.0.2.7", "office", "Revoke", "10.0.4.31", `type="checkbox"`, "<form method=\"post\" action=\"/agents/self_hosted"} {
+			if strings.Contains(text, hidden) {
+				t.Errorf("a member is shown %q", hidden)
+			}
+		}
+	}
+	for _, path := range []string{"/agents/refused"} {
+		if status, _ := s.get(path); status != http.StatusForbidden {
+			t.Errorf("a member sees %s: %d", path, status)
+		}
+	}
+	for _, path := range []string{"/agents", "/agents/self_hosted", "/agents/self_hosted/s1-linux", "/agents/self_hosted/s1-linux/tokens", "/agents/self_hosted/s1-linux/reset_token", "/agents/self_hosted/s1-linux/delete"} {
+		if status, _, _ := s.do(http.MethodPost, path, url.Values{}); status != http.StatusForbidden {
+			t.Errorf("a member may post to %s: %d", path, status)
+		}
+	}
+	s.role = signalbox.RoleAdmin
+	_, agents = s.get("/agents")
+	s.has(agents, "Registration refused", "build-09", "10.0.4.31", "12 tries", `value="build-03"`, "192.0.2.7")
+	_, typ = s.get("/agents/self_hosted/s1-linux")
+	s.has(typ, "office", "10.0.0.0/8", "one agent", "plain", "expired token", "gpu zone=eu-1a", "23 Dec 2026")
+	if strings.Contains(typ, ">expired <span") {
+		t.Error("a token that has ended is shown without being asked for")
+	}
+	_, all := s.get("/agents/self_hosted/s1-linux?all=1")
+	s.has(all, `expired <span class="tag">expired</span>`)
+	_, refused := s.get("/agents/refused")
+	s.has(refused, "unknown token", "&lt;script&gt;", "ffffffff", "expired token")
+	if status, _ := s.get("/agents/self_hosted/s1-nope"); status != http.StatusNotFound {
+		t.Errorf("a type that is not there: %d", status)
+	}
+}
+
+var tokenText = regexp.MustCompile(`<pre>([0-9a-f]{80})</pre>`)
+
+func TestAgentTypeForms(t *testing.T) {
+	s := newBusySite(t)
+	s.role = signalbox.RoleAdmin
+	post := func(path string, form url.Values) (int, string, string) {
+		t.Helper()
+		status, header, text := s.do(http.MethodPost, path, form)
+		return status, header.Get("Location"), text
+	}
+	status, _, text := post("/agents/self_hosted", url.Values{"name": {"new"}})
+	first := tokenText.FindStringSubmatch(text)
+	if status != http.StatusOK || first == nil || !strings.Contains(text, "It is shown only now") || !strings.Contains(text, "SEMAPHORE_AGENT_TOKEN="+first[1]) {
+		t.Fatalf("%d %s", status, text)
+	}
+	const base = "/agents/self_hosted/s1-new"
+	if _, text := s.get(base); strings.Contains(text, first[1]) {
+		t.Error("the token is shown again")
+	}
+	for _, bad := range []url.Values{{"name": {"new"}}, {"name": {"a b"}}, {}} {
+		if status, _, _ := post("/agents/self_hosted", bad); status != http.StatusConflict && status != http.StatusBadRequest {
+			t.Errorf("%v: %d", bad, status)
+		}
+	}
+	status, _, text = post(base+"/tokens", url.Values{"name": {"office"}, "expires_in": {"86400"}, "networks": {"10.0.0.0/8, 192.0.2.7"}})
+	if status != http.StatusOK || tokenText.FindString(text) == "" || !strings.Contains(text, "192.0.2.7/32") {
+		t.Errorf("a new token: %d", status)
+	}
+	for _, bad := range []url.Values{{"name": {"office"}}, {"name": {"x"}, "networks": {"10.0.0.1/8"}}, {"name": {"x"}, "expires_in": {"1"}}, {"name": {""}}} {
+		if status, _, _ := post(base+"/tokens", bad); status != http.StatusConflict && status != http.StatusBadRequest {
+			t.Errorf("%v: %d", bad, status)
+		}
+	}
+	if status, _, text = post(base+"/tokens/office/rotate", url.Values{"overlap": {"3600"}}); status != 200 || !strings.Contains(text, "The old one ends in 1") {
+		t.Errorf("rotate: %d", status)
+	}
+	if status, _, _ = post(base+"/tokens/office/revoke", url.Values{}); status != http.StatusConflict {
+		t.Errorf("revoking one of two of the same name: %d", status)
+	}
+	if status, location, _ := post(base+"/tokens/first/revoke", url.Values{}); status != http.StatusSeeOther || location != base {
+		t.Errorf("revoke: %d to %s", status, location)
+	}
+	if status, _, text = post(base+"/reset_token", url.Values{"overlap": {"0"}}); status != 200 || !strings.Contains(text, "All others no longer let agents register") {
+		t.Errorf("reset: %d", status)
+	}
+
+	settings := url.Values{
+		"projects_access": {"allowed"}, "projects": {"parcel-api\r\ntariff-engine"}, "forks": {"true"}, "names": {"aws"}, "account": {"123456789012"},
+		"roles": {"ci-*, x"}, "release_after": {"120"}, "lost_after": {"600"},
+	}
+	if status, location, text := post(base, settings); status != http.StatusSeeOther || location != base {
+		t.Fatalf("settings: %d %s %s", status, location, text)
+	}
+	_, text = s.get(base)
+	s.has(text, "parcel-api, tariff-engine", "may run here", "account 123456789012, roles ci-*, x", "kept for 2:00", "10:00 of silence")
+	for field, bad := range map[string]string{"projects": "nope", "account": "1", "roles": "", "release_after": "59", "lost_after": "x"} {
+		form := url.Values{}
+		for k, v := range settings {
+			form[k] = v
+		}
+		form.Set(field, bad)
+		if status, _, text := post(base, form); status != http.StatusBadRequest {
+			t.Errorf("%s %q: %d %s", field, bad, status, text)
+		}
+	}
+	if status, location, _ := post(base+"/delete", url.Values{}); status != http.StatusSeeOther || location != "/agents" {
+		t.Errorf("delete: %d to %s", status, location)
+	}
+	if status, _, text := post("/agents/self_hosted/s1-linux/delete", url.Values{}); status != http.StatusBadRequest || !strings.Contains(text, "existing agents") {
+		t.Errorf("delete with agents: %d", status)
+	}
+}
+
+func TestChangingAgentsInBulk(t *testing.T) {
+	s := newBusySite(t)
+	s.role = signalbox.RoleAdmin
+	drained := func() (names []string) {
+		s.write(func(tx *store.Tx) error {
+			all, err := tx.Agents("")
+			names = nil
+			for _, a := range all {
+				if !a.DrainAt.IsZero() {
+					names = append(names, a.Name)
+				}
+			}
+			return err
+		})
+		return names
+	}
+	status, header, _ := s.do(http.MethodPost, "/agents", url.Values{"action": {"drain"}, "agent": {"build-03", "build-05"}, "back": {"/agents/self_hosted/s1-linux"}})
+	if status != http.StatusSeeOther || header.Get("Location") != "/agents/self_hosted/s1-linux" || fmt.Sprint(drained()) != "[build-03 build-05]" {
+		t.Errorf("%d to %s, drained %v", status, header.Get("Location"), drained())
+	}
+	status, header, _ = s.do(http.MethodPost, "/agents", url.Values{"action": {"undrain"}, "type": {"s1-linux"}, "back": {"https://evil.example"}})
+	if status != http.StatusSeeOther || header.Get("Location") != "/agents" || len(drained()) != 0 {
+		t.Errorf("%d to %s, drained %v", status, header.Get("Location"), drained())
+	}
+	if status, _, text := s.do(http.MethodPost, "/agents", url.Values{"action": {"drain"}, "agent": {"build-03", "nobody"}, "back": {"/agents"}}); status != 200 || !strings.Contains(text, "there is no agent nobody") || len(drained()) != 1 {
+		t.Errorf("one of two is gone: %d", status)
+	}
+	for _, bad := range []url.Values{{"action": {"drain"}}, {"action": {"explode"}, "agent": {"build-03"}}, {"agent": {"build-03"}}, {"action": {"force"}, "agent": {"build-03"}}} {
+		if status, _, _ := s.do(http.MethodPost, "/agents", bad); status != http.StatusBadRequest {
+			t.Errorf("%v: %d", bad, status)
+		}
+	}
+}
