@@ -28,6 +28,8 @@ var forbidden = []struct {
 	{[]string{"redact"}, []string{"store", "auth", "joblog", "secret"}, "finding a secret in a text needs the text and the secret only"},
 	{[]string{"secret"}, []string{"dispatch", "engine", "joblog", "api"}, "who uses secrets knows them, not the other way round"},
 	{[]string{"cron"}, []string{"store", "schedule"}, "when a task is due is a pure function"},
+	{[]string{"fleet"}, []string{"api", "web", "server", "dispatch"}, "what people do to agents has no face and needs no hub"},
+	{[]string{"sts"}, []string{"store", "auth", "dispatch", "fleet"}, "asking AWS who somebody is needs no state of ours"},
 	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
 }
 
