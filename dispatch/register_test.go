@@ -67,7 +67,7 @@ func (r *replay) fleet() *fleet.Fleet {
 	return f
 }
 
-func (r *replay) named(name string) *signalbox.Agent {
+func (r *replay) agentNamed(name string) *signalbox.Agent {
 	r.Helper()
 	var a *signalbox.Agent
 	r.write(func(tx *store.Tx) (err error) { a, err = tx.AgentByName(name); return err })
@@ -93,7 +93,7 @@ func TestRegistrationTokensHaveLimits(t *testing.T) {
 		if w := r.call("GET", agentapi.Base+agentapi.PathMetrics, "Token "+far, nil); w.Code != 404 {
 			r.Errorf("the queue is told to an address that may not register: %d %s", w.Code, w.Body)
 		}
-		if a := r.named("near-one-1"); a.TokenID == "" || a.IP != httptestAddress {
+		if a := r.agentNamed("near-one-1"); a.TokenID == "" || a.IP != httptestAddress {
 			r.Errorf("the agent does not say how it came: %+v", a)
 		}
 		time.Sleep(time.Hour)
@@ -159,7 +159,7 @@ func TestOneOfManyGetsATokenForOneAgent(t *testing.T) {
 func TestLabelsAndWhatAgentsSay(t *testing.T) {
 	bubble(t, func(r *replay) {
 		r.register(agentapi.RegisterRequest{Name: "labelled-1", Labels: map[string]string{"zone": "eu-1", "gpu": ""}})
-		if a := r.named("labelled-1"); len(a.Labels) != 2 || a.Labels["zone"] != "eu-1" {
+		if a := r.agentNamed("labelled-1"); len(a.Labels) != 2 || a.Labels["zone"] != "eu-1" {
 			r.Errorf("labels %v", a.Labels)
 		}
 		many := map[string]string{}

@@ -75,7 +75,7 @@ func (envLists) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (an
 }
 
 // entrySeparators is what stands between the two halves of an entry; lists that are not here have entries of one piece.
-var entrySeparators = map[string]string{"env-vars": "=", "files": ":", "kubernetes-labels": "="}
+var entrySeparators = map[string]string{"env-vars": "=", "files": ":", "kubernetes-labels": "=", "label": "="}
 
 // splitList splits at spaces, and at commas where each part is an entry of its own: A=1,B=2 are two variables, and the
 // comma in A=1,2 belongs to the value.

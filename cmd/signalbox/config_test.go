@@ -68,7 +68,7 @@ func values(s setting) (text, want string) {
 		return "10.0.0.0/8", "[10.0.0.0/8]"
 	}
 	switch s.flag.Target.Interface().(type) {
-	case seconds:
+	case seconds, *seconds:
 		return "7", "7s"
 	case byteSize:
 		return "7kB", "7000"
