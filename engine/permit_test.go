@@ -22,7 +22,9 @@ func TestJobsRunOnlyWhereTheyMay(t *testing.T) {
 		})
 	}
 	const yaml = "version: v1.0\nagent: {machine: {type: s1-linux}}\nblocks: [{task: {jobs: [{name: j, commands: [x]}]}}]\n"
-	set(func(t *signalbox.AgentType) { t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, []string{"another"} })
+	set(func(t *signalbox.AgentType) {
+		t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, []string{"another"}
+	})
 	p := w.push("a", "", yaml)
 	j := w.jobsOf(p.ID)["j"]
 	if j.State != signalbox.JobFinished || j.Reason != signalbox.ReasonStartFailed || !strings.Contains(j.FailureReason, "may not use the agent type s1-linux: \"signalbox agent-type set") {
@@ -34,7 +36,9 @@ func TestJobsRunOnlyWhereTheyMay(t *testing.T) {
 		t.Fatalf("a project that may: %s, %q", j.State, j.FailureReason)
 	}
 	// A debug session runs the same code in the same place.
-	set(func(t *signalbox.AgentType) { t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, []string{"another"} })
+	set(func(t *signalbox.AgentType) {
+		t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, []string{"another"}
+	})
 	err := w.st.Write(t.Context(), func(tx *store.Tx) error {
 		_, err := w.eng.Debug(tx, j, time.Hour, "user:ann")
 		return err
