@@ -8,17 +8,18 @@ import (
 
 // AgentType is a named pool of agents. Jobs name it in agent.machine.type.
 type AgentType struct {
-	ID           string
-	Name         string // s1-...
-	ReleaseAfter time.Duration
-	LostAfter    time.Duration // 0 means DefaultLostAfter
-	Naming       AgentNaming
-	Projects     ProjectsAccess // which projects' jobs may run there; "" is ProjectsAll
-	ProjectIDs   []string       // with ProjectsAllowed
-	Forks        bool           // whether jobs of forked pull requests may run there
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
-	DeletedAt    time.Time
+	ID             string
+	Name           string // s1-...
+	ReleaseAfter   time.Duration
+	LostAfter      time.Duration // 0 means DefaultLostAfter
+	Naming         AgentNaming
+	Projects       ProjectsAccess // which projects' jobs may run there; "" is ProjectsAll
+	ProjectIDs     []string       // with ProjectsAllowed
+	Forks          bool           // whether jobs of forked pull requests may run there
+	MaxRunningJobs int            // how many jobs may hold its agents at once, 0 is no limit
+	CreatedAt      time.Time
+	UpdatedAt      time.Time
+	DeletedAt      time.Time
 }
 
 // DefaultLostAfter is how long an agent with a job may be silent before the job ends as agent_lost

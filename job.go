@@ -15,6 +15,9 @@ const (
 	JobFinished JobState = "finished" // result is final
 )
 
+// Active tells whether a job in this state holds an agent.
+func (s JobState) Active() bool { return s == JobOffered || s == JobRunning }
+
 // JobResult is how a job ended; "" until then.
 type JobResult string
 

@@ -23,6 +23,7 @@ type Project struct {
 	DebugPermissions  []RefKind
 	AttachPermissions []RefKind
 	Initialization    Initialization
+	MaxRunningJobs    int // how many of its jobs may hold agents at once, 0 is no limit
 }
 
 // RefKind is what a job ran for, as the rules about debugging tell it apart.

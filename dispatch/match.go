@@ -21,6 +21,7 @@ type waiter struct {
 
 // offer is what a waiter got; nil means nothing after all.
 type offer struct {
+	agent   *signalbox.Agent
 	attempt *signalbox.Attempt
 }
 
@@ -74,6 +75,9 @@ func (h *Hub) poke() {
 func (h *Hub) runMatcher(ctx context.Context) error {
 	wake, stop := h.Store.Watch(store.KeyQueue)
 	defer stop()
+	room, stopRoom := h.Store.Watch(store.KeyRoom)
+	defer stopRoom()
+	held := false
 	again := time.NewTicker(h.Timing.Revalidate)
 	defer again.Stop()
 	h.poke()
@@ -82,15 +86,20 @@ func (h *Hub) runMatcher(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-wake:
+		case <-room:
+			if !held {
+				continue
+			}
 		case <-h.pokeC:
 		case <-again.C: // in case a wake-up was lost
 		}
-		h.matchAll(ctx)
+		held = h.matchAll(ctx)
 	}
 }
 
-// matchAll looks once which types have queued jobs and serves those that have waiters.
-func (h *Hub) matchAll(ctx context.Context) {
+// matchAll looks once which types have queued jobs and serves those that have waiters. It tells whether a limit held
+// something back.
+func (h *Hub) matchAll(ctx context.Context) (held bool) {
 	var types []string
 	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		types, err = tx.QueuedAgentTypes()
@@ -99,7 +108,7 @@ func (h *Hub) matchAll(ctx context.Context) {
 		if ctx.Err() == nil {
 			h.Logger.Error("could not look for queued jobs", "error", err)
 		}
-		return
+		return true // look again at the first hint
 	}
 	h.mu.Lock()
 	clear(h.queued)
@@ -108,16 +117,22 @@ func (h *Hub) matchAll(ctx context.Context) {
 	}
 	h.mu.Unlock()
 	for _, t := range types {
-		for h.matchType(ctx, t) {
+		for {
+			more, limited := h.matchType(ctx, t)
+			if held = held || limited; !more {
+				break
+			}
 		}
 	}
+	return held
 }
 
 // maxMatch bounds one transaction.
-const maxMatch = 32
+const maxMatch = 64
 
-// matchType offers queued jobs of one type to the waiters that wait longest. It returns true when there may be more.
-func (h *Hub) matchType(ctx context.Context, agentType string) bool {
+// matchType offers queued jobs of one type to the waiters that wait longest. more tells that there may be more to do,
+// held that a limit kept jobs from starting.
+func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool) {
 	h.mu.Lock()
 	line := h.waiting[agentType]
 	n := min(len(line), maxMatch)
@@ -128,19 +143,20 @@ func (h *Hub) matchType(ctx context.Context, agentType string) bool {
 	}
 	h.mu.Unlock()
 	if n == 0 {
-		return false
+		return false, false
 	}
-	offers, unfit, err := h.offer(ctx, agentType, picked)
+	offers, unfit, held, err := h.offer(ctx, agentType, picked)
 	if err != nil && ctx.Err() == nil {
 		h.Logger.Error("could not offer jobs", "agent_type", agentType, "error", err)
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	var back []*waiter
 	for i, w := range picked {
 		w.picked = false
 		switch {
 		case offers[i] != nil:
-			w.result <- &offer{attempt: offers[i]}
+			w.result <- offers[i]
 		case w.left || unfit[i] || err != nil:
 			w.result <- nil
 		default:
@@ -148,57 +164,102 @@ func (h *Hub) matchType(ctx context.Context, agentType string) bool {
 		}
 	}
 	h.waiting[agentType] = append(back, h.waiting[agentType]...)
-	more := err == nil && len(back) == 0 && len(h.waiting[agentType]) > 0
-	h.mu.Unlock()
-	return more
+	if held && len(back) > 0 {
+		// Who comes to wait need not ask again before there is room.
+		h.queued[agentType] = false
+	}
+	return err == nil && len(back) == 0 && len(h.waiting[agentType]) > 0, held
 }
 
-// offer makes attempts for waiters in one transaction. Agents that may not take a job are unfit.
-func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers []*signalbox.Attempt, unfit []bool, err error) {
+// offer makes attempts for waiters in one transaction, with a number of statements that does not depend on how many
+// there are. Agents that may not take a job are unfit.
+func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers []*offer, unfit []bool, held bool, err error) {
 	var refused []string
-	err = h.Store.Write(ctx, func(tx *store.Tx) error {
-		offers, unfit, refused = make([]*signalbox.Attempt, len(ws)), make([]bool, len(ws)), nil
-		claimed, err := tx.ClaimJobs(agentType, len(ws))
+	err = h.Store.Write(ctx, func(tx *store.Tx) (err error) {
+		offers, unfit, refused = make([]*offer, len(ws)), make([]bool, len(ws)), nil
+		if err := tx.LockDispatch(); err != nil {
+			return err
+		}
+		var q Queue
+		if q, held, err = readQueue(tx, agentType, len(ws)); err != nil || len(q.Lines) == 0 {
+			return err
+		}
+		agents, at, err := lockFree(tx, ws, unfit)
 		if err != nil {
 			return err
 		}
-		var jobs []*signalbox.Job
-		for _, j := range claimed {
-			why, err := h.refusal(tx, j)
-			if err != nil {
-				return err
+		picks := Assign(q, len(agents), nil)
+		held = held || q.Room <= len(picks)
+		jobs, err := lockPicked(tx, picks)
+		if err != nil {
+			return err
+		}
+		turns := map[string]int64{}
+		var made []store.Offering
+		for _, p := range picks {
+			j := jobs[p.Job.ID]
+			if j == nil {
+				continue
 			}
-			if why != "" {
+			if why, err := h.refusal(tx, j); err != nil {
+				return err
+			} else if why != "" {
 				refused = append(refused, j.ID)
 				continue
 			}
-			jobs = append(jobs, j)
+			o := engine.NewOffer(j, agents[p.Agent])
+			made = append(made, o)
+			offers[at[p.Agent]] = &offer{agent: o.Agent, attempt: o.Attempt}
+			turns[j.ProjectID] = p.Turn
 		}
-		for i, w := range ws {
-			if len(jobs) == 0 {
-				return nil
-			}
-			ag, err := tx.LockAgent(w.agentID)
-			if err != nil {
-				return err
-			}
-			if !free(ag) {
-				unfit[i] = true
-				continue
-			}
-			if offers[i], err = engine.Offer(tx, jobs[0], ag, Actor); err != nil {
-				return err
-			}
-			jobs = jobs[1:]
+		if err := tx.OfferJobs(made, Actor); err != nil {
+			return err
 		}
-		return nil
+		return tx.TakeTurns(agentType, turns)
 	})
 	if err != nil {
-		offers, unfit = make([]*signalbox.Attempt, len(ws)), make([]bool, len(ws))
-		return offers, unfit, err
+		offers, unfit = make([]*offer, len(ws)), make([]bool, len(ws))
+		return offers, unfit, true, err
 	}
 	h.refuse(ctx, refused)
-	return offers, unfit, nil
+	return offers, unfit, held, nil
+}
+
+// lockFree holds the agents of waiters and returns the free ones, each with the place of its waiter.
+func lockFree(tx *store.Tx, ws []*waiter, unfit []bool) (agents []*signalbox.Agent, at []int, err error) {
+	ids := make([]string, len(ws))
+	for i, w := range ws {
+		ids[i] = w.agentID
+	}
+	found, err := tx.LockAgents(ids)
+	if err != nil {
+		return nil, nil, err
+	}
+	byID := make(map[string]*signalbox.Agent, len(found))
+	for _, ag := range found {
+		byID[ag.ID] = ag
+	}
+	for i, id := range ids {
+		if ag := byID[id]; ag != nil && free(ag) {
+			agents, at = append(agents, ag), append(at, i)
+		} else {
+			unfit[i] = true
+		}
+	}
+	return agents, at, nil
+}
+
+func lockPicked(tx *store.Tx, picks []Pick) (map[string]*signalbox.Job, error) {
+	ids := make([]string, len(picks))
+	for i, p := range picks {
+		ids[i] = p.Job.ID
+	}
+	found, err := tx.LockQueued(ids)
+	out := make(map[string]*signalbox.Job, len(found))
+	for _, j := range found {
+		out[j.ID] = j
+	}
+	return out, err
 }
 
 // free tells whether an agent may be given a job.

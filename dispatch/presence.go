@@ -99,6 +99,18 @@ func (p *presence) refresh(ctx context.Context, st *store.Store) error {
 	return nil
 }
 
+// offered takes over the rows of an offer that the matcher made. It knows them as they were committed; whatever changed
+// since has outdated the copies or will.
+func (p *presence) offered(o *offer) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.attempt != nil || p.agent.ChangedAt.After(o.agent.ChangedAt) {
+		p.stale = true
+		return
+	}
+	p.agent, p.attempt = o.agent, o.attempt
+}
+
 // rows returns the copies as they are now.
 func (p *presence) rows() (*signalbox.Agent, *signalbox.Attempt) {
 	p.mu.Lock()

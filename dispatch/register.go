@@ -237,6 +237,16 @@ func dedicate(tx *store.Tx, ag *signalbox.Agent, jobID string) error {
 	if j.State != signalbox.JobQueued || j.AgentType != ag.AgentType {
 		return unavailable
 	}
+	if err := tx.LockDispatch(); err != nil {
+		return err
+	}
+	room, err := hasRoom(tx, j)
+	if err != nil {
+		return err
+	}
+	if !room {
+		return unavailable
+	}
 	_, err = engine.Offer(tx, j, ag, Actor)
 	return err
 }

@@ -120,7 +120,7 @@ func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadl
 		o = h.leave(w)
 	}
 	if o != nil {
-		p.outdate()
+		p.offered(o)
 		again = true
 	}
 	if ctx.Err() == nil {

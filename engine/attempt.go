@@ -10,18 +10,20 @@ import (
 
 // Offer gives a queued job to a free agent as a new attempt. The caller has both rows from the same transaction.
 func Offer(tx *store.Tx, j *signalbox.Job, ag *signalbox.Agent, actor string) (*signalbox.Attempt, error) {
+	o := NewOffer(j, ag)
+	tx.Wake(store.KeyAgent(ag.ID))
+	return o.Attempt, tx.OfferJobs([]store.Offering{o}, actor)
+}
+
+// NewOffer makes the attempt that offers a queued job to a free agent, and changes both rows accordingly; nothing is
+// stored.
+func NewOffer(j *signalbox.Job, ag *signalbox.Agent) store.Offering {
 	a := &signalbox.Attempt{
-		JobID: j.ID, N: j.AttemptN + 1, AgentID: ag.ID, AgentName: ag.Name, State: signalbox.AttemptOffered,
-	}
-	if err := tx.CreateAttempt(a, actor); err != nil {
-		return nil, err
+		ID: signalbox.NewID(), JobID: j.ID, N: j.AttemptN + 1, AgentID: ag.ID, AgentName: ag.Name, State: signalbox.AttemptOffered,
 	}
 	j.State, j.AttemptID, j.AttemptN = signalbox.JobOffered, a.ID, a.N
-	if err := tx.UpdateJob(j, signalbox.JobQueued, actor, "offered", ag.Name); err != nil {
-		return nil, err
-	}
 	ag.AttemptID, ag.JobID = a.ID, j.ID
-	return a, tx.UpdateAgent(ag, "", actor, "job offered", j.ID)
+	return store.Offering{Attempt: a, Job: j, Agent: ag}
 }
 
 // Withdraw takes an offer back that nobody fetched: the job returns to its place in the queue and the agent is free.

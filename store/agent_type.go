@@ -6,11 +6,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const agentTypeColumns = `id, name, release_after_ms, lost_after_ms, name_origin, aws_account, aws_roles, projects_access, project_ids, forks, created_at, updated_at, deleted_at`
+const agentTypeColumns = `id, name, release_after_ms, lost_after_ms, name_origin, aws_account, aws_roles, projects_access, project_ids, forks, max_running_jobs, created_at, updated_at, deleted_at`
 
 func scanAgentType(s scanner, a *signalbox.AgentType) error {
 	return s.Scan(&a.ID, &a.Name, span{&a.ReleaseAfter, time.Millisecond}, span{&a.LostAfter, time.Millisecond}, &a.Naming.Origin,
-		&a.Naming.Account, doc{&a.Naming.Roles}, &a.Projects, doc{&a.ProjectIDs}, &a.Forks, at{&a.CreatedAt}, at{&a.UpdatedAt}, at{&a.DeletedAt})
+		&a.Naming.Account, doc{&a.Naming.Roles}, &a.Projects, doc{&a.ProjectIDs}, &a.Forks, &a.MaxRunningJobs, at{&a.CreatedAt}, at{&a.UpdatedAt}, at{&a.DeletedAt})
 }
 
 // listText writes a list as JSON, an empty one as nothing.
@@ -38,8 +38,8 @@ func (t *Tx) CreateAgentType(a *signalbox.AgentType, actor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO agent_type (`+agentTypeColumns+`) VALUES (`+list(1, 13)+`)`, a.ID, a.Name, a.ReleaseAfter.Milliseconds(),
-		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, ms(a.CreatedAt), ms(a.UpdatedAt), 0)
+	_, err = t.exec(`INSERT INTO agent_type (`+agentTypeColumns+`) VALUES (`+list(1, 14)+`)`, a.ID, a.Name, a.ReleaseAfter.Milliseconds(),
+		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs, ms(a.CreatedAt), ms(a.UpdatedAt), 0)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "agent type name must be unique in the organization: %q exists already", a.Name)
 	}
@@ -84,14 +84,15 @@ func (t *Tx) UpdateAgentType(a *signalbox.AgentType, actor, detail string) error
 		return err
 	}
 	n, err := t.exec(`UPDATE agent_type SET release_after_ms = $1, lost_after_ms = $2, name_origin = $3, aws_account = $4, aws_roles = $5,
-		projects_access = $6, project_ids = $7, forks = $8, updated_at = $9 WHERE id = $10 AND deleted_at = 0`, a.ReleaseAfter.Milliseconds(),
-		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, ms(a.UpdatedAt), a.ID)
+		projects_access = $6, project_ids = $7, forks = $8, max_running_jobs = $9, updated_at = $10 WHERE id = $11 AND deleted_at = 0`, a.ReleaseAfter.Milliseconds(),
+		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs, ms(a.UpdatedAt), a.ID)
 	if err != nil {
 		return err
 	}
 	if err := changed(n, "agent type", a.Name); err != nil {
 		return err
 	}
+	t.Wake(KeyRoom)
 	return t.Record("agent_type", a.ID, actor, "changed", detail)
 }
 

@@ -112,11 +112,6 @@ func (t *Tx) QueuedAhead(j *signalbox.Job) (n int, err error) {
 	return n, err
 }
 
-// QueuedAgentTypes returns the names of the agent types that have queued jobs.
-func (t *Tx) QueuedAgentTypes() ([]string, error) {
-	return t.strings(`SELECT DISTINCT agent_type FROM job WHERE state = 'queued'`)
-}
-
 // QueuedJobIDs returns the ids of the queued jobs of a type, newest first.
 func (t *Tx) QueuedJobIDs(agentType string, limit int) ([]string, error) {
 	return t.strings(`SELECT id FROM job WHERE agent_type = $1 AND state = 'queued' ORDER BY queued_at DESC, id DESC LIMIT $2`, agentType, limit)
@@ -124,9 +119,11 @@ func (t *Tx) QueuedJobIDs(agentType string, limit int) ([]string, error) {
 
 // CountJobs returns how many jobs of a type wait (queued or offered) and run.
 func (t *Tx) CountJobs(agentType string) (queued, running int, err error) {
-	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(CASE WHEN state IN ('queued', 'offered') THEN 1 END), COUNT(CASE WHEN state = 'running' THEN 1 END)
-		FROM job WHERE agent_type = $1 AND state <> 'finished'`, agentType).Scan(&queued, &running)
-	return queued, running, err
+	var offered int
+	err = t.q.QueryRowContext(t.ctx, `SELECT (SELECT COUNT(*) FROM job WHERE agent_type = $1 AND state = 'queued'),
+		COUNT(CASE WHEN state = 'offered' THEN 1 END), COUNT(CASE WHEN state = 'running' THEN 1 END)
+		FROM job WHERE agent_type = $1 AND state IN ('offered', 'running')`, agentType).Scan(&queued, &offered, &running)
+	return queued + offered, running, err
 }
 
 // UpdateJob writes the fields that change while a job runs, if its state is still from.
@@ -147,6 +144,9 @@ func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason,
 	}
 	if j.State == signalbox.JobQueued {
 		t.Wake(KeyQueue)
+	}
+	if from.Active() && !j.State.Active() {
+		t.Wake(KeyRoom)
 	}
 	return t.Record("job", j.ID, actor, reason, detail)
 }

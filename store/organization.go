@@ -8,17 +8,17 @@ import (
 const organizationID = "organization"
 
 func scanOrganization(s scanner, o *signalbox.Organization) error {
-	return s.Scan(doc{&o.Initialization})
+	return s.Scan(doc{&o.Initialization}, &o.MaxRunningJobs)
 }
 
 // Organization returns what holds for all projects.
 func (t *Tx) Organization() (*signalbox.Organization, error) {
-	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization FROM organization WHERE id = 1`)
+	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization, max_running_jobs FROM organization WHERE id = 1`)
 }
 
 // LockOrganization is Organization for whoever writes it in the same transaction.
 func (t *Tx) LockOrganization() (*signalbox.Organization, error) {
-	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization FROM organization WHERE id = 1`+t.forUpdate())
+	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization, max_running_jobs FROM organization WHERE id = 1`+t.forUpdate())
 }
 
 // UpdateOrganization writes the settings; detail says what changed.
@@ -27,13 +27,14 @@ func (t *Tx) UpdateOrganization(o *signalbox.Organization, actor, detail string)
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE organization SET initialization = $1 WHERE id = 1`, text)
+	n, err := t.exec(`UPDATE organization SET initialization = $1, max_running_jobs = $2 WHERE id = 1`, text, o.MaxRunningJobs)
 	if err != nil {
 		return err
 	}
 	if err := changed(n, "organization", organizationID); err != nil {
 		return err
 	}
+	t.Wake(KeyRoom)
 	return t.Record("organization", organizationID, actor, "changed", detail)
 }
 

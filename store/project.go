@@ -4,11 +4,11 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at, custom_permissions, debug_permissions, attach_permissions, initialization`
+const projectColumns = `id, name, git_url, git_dir, default_branch, pipeline_file, created_at, deleted_at, custom_permissions, debug_permissions, attach_permissions, initialization, max_running_jobs`
 
 func scanProject(s scanner, p *signalbox.Project) error {
 	return s.Scan(&p.ID, &p.Name, &p.GitURL, &p.GitDir, &p.DefaultBranch, &p.PipelineFile, at{&p.CreatedAt}, at{&p.DeletedAt},
-		&p.CustomPermissions, doc{&p.DebugPermissions}, doc{&p.AttachPermissions}, doc{&p.Initialization})
+		&p.CustomPermissions, doc{&p.DebugPermissions}, doc{&p.AttachPermissions}, doc{&p.Initialization}, &p.MaxRunningJobs)
 }
 
 // CreateProject stores a project; a taken name is CodeConflict.
@@ -25,8 +25,8 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO project (`+projectColumns+`) VALUES (`+list(1, 12)+`)`, p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch,
-		p.PipelineFile, ms(p.CreatedAt), 0, p.CustomPermissions, debug, attach, initialization)
+	_, err = t.exec(`INSERT INTO project (`+projectColumns+`) VALUES (`+list(1, 13)+`)`, p.ID, p.Name, p.GitURL, p.GitDir, p.DefaultBranch,
+		p.PipelineFile, ms(p.CreatedAt), 0, p.CustomPermissions, debug, attach, initialization, p.MaxRunningJobs)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}
@@ -61,7 +61,7 @@ func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
 		return err
 	}
 	n, err := t.exec(`UPDATE project SET name = $1, pipeline_file = $2, custom_permissions = $3, debug_permissions = $4, attach_permissions = $5,
-		initialization = $6 WHERE id = $7 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, initialization, p.ID)
+		initialization = $6, max_running_jobs = $7 WHERE id = $8 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, initialization, p.MaxRunningJobs, p.ID)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}
@@ -71,7 +71,7 @@ func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
 	if err := changed(n, "project", p.ID); err != nil {
 		return err
 	}
-	t.Wake(KeyProject(p.ID))
+	t.Wake(KeyProject(p.ID), KeyRoom)
 	return t.Record("project", p.ID, actor, "changed", detail)
 }
 

@@ -12,6 +12,9 @@ import (
 // maxStatements bounds what a connection keeps. The texts of this package are constants, but for lists of several lengths.
 const maxStatements = 256
 
+// maxKept is the longest text that is kept. Longer ones have a list in them, and every length of it is another text.
+const maxKept = 2000
+
 // sqliteConnector opens connections that keep what SQLite compiled of each query: to compile one takes longer than to
 // run it.
 type sqliteConnector struct {
@@ -74,7 +77,7 @@ func (c *sqliteConn) take(ctx context.Context, text string) (sqliteStatement, er
 }
 
 func (c *sqliteConn) giveBack(text string, s sqliteStatement, failed error) error {
-	if _, another := c.idle[text]; another || failed != nil || len(c.idle) >= maxStatements {
+	if _, another := c.idle[text]; another || failed != nil || len(c.idle) >= maxStatements || len(text) > maxKept {
 		return s.Close()
 	}
 	c.idle[text] = s

@@ -183,6 +183,10 @@ func KeyProject(id string) string    { return "project:" + id }
 // KeyQueue is woken whenever a job of any type becomes queued.
 const KeyQueue = "queue"
 
+// KeyRoom is woken whenever a job stops holding an agent, or a limit is changed: something that a limit held back may
+// start.
+const KeyRoom = "room"
+
 // KeyInitializing is woken whenever a pipeline waits for its file to be read.
 const KeyInitializing = "initializing"
 
