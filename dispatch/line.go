@@ -99,3 +99,17 @@ func (l *Line) before(o *Line) bool {
 	}
 	return l.ProjectID < o.ProjectID
 }
+
+// usedUp tells whether picks leave no room by some limit.
+func usedUp(q Queue, picks []Pick) bool {
+	given := map[string]int{}
+	for _, p := range picks {
+		given[p.Job.ProjectID]++
+	}
+	for _, l := range q.Lines {
+		if given[l.ProjectID] >= l.Room {
+			return true
+		}
+	}
+	return len(picks) >= q.Room
+}

@@ -189,7 +189,7 @@ func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers
 			return err
 		}
 		picks := Assign(q, len(agents), nil)
-		held = held || q.Room <= len(picks)
+		held = held || usedUp(q, picks)
 		jobs, err := lockPicked(tx, picks)
 		if err != nil {
 			return err

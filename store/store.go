@@ -21,6 +21,9 @@ type Options struct {
 	URL    string           // postgres://...
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default: discard
+
+	// OnStatement is called with the text of every statement before it runs; by default nothing is.
+	OnStatement func(text string)
 }
 
 // Store is an open pair of databases: the main one and the one for job logs.
@@ -30,6 +33,7 @@ type Store struct {
 	wake waker
 	now  func() time.Time
 	log  *slog.Logger
+	seen func(string)
 }
 
 // Open opens and migrates the databases. It refuses a schema that this program is too old to read.
@@ -43,7 +47,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{now: o.Now, log: o.Logger}
+	s := &Store{now: o.Now, log: o.Logger, seen: o.OnStatement}
 	var err error
 	if o.URL != "" {
 		err = s.openPostgres(ctx, o.URL)
@@ -121,7 +125,7 @@ func (s *Store) writeTo(ctx context.Context, d *database, fn func(*Tx) error) er
 	var keys []string
 	var kept *keptError
 	err := d.write(ctx, func(ctx context.Context, q querier) error {
-		tx := &Tx{ctx: ctx, q: q, dialect: d.dialect, Now: s.clock()}
+		tx := &Tx{ctx: ctx, q: s.watched(q), dialect: d.dialect, Now: s.clock()}
 		err := fn(tx)
 		keys, kept = tx.keys, nil
 		if errors.As(err, &kept) {
@@ -152,7 +156,7 @@ func (k *keptError) Unwrap() error { return k.err }
 
 func (s *Store) readFrom(ctx context.Context, d *database, fn func(*Tx) error) error {
 	err := d.read(ctx, func(ctx context.Context, q querier) error {
-		return fn(&Tx{ctx: ctx, q: q, dialect: d.dialect, Now: s.clock()})
+		return fn(&Tx{ctx: ctx, q: s.watched(q), dialect: d.dialect, Now: s.clock()})
 	})
 	return classify(err)
 }
