@@ -27,6 +27,7 @@ var forbidden = []struct {
 	{[]string{"web"}, []string{"secret"}, "no page has the means to open a secret"},
 	{[]string{"redact"}, []string{"store", "auth", "joblog", "secret"}, "finding a secret in a text needs the text and the secret only"},
 	{[]string{"secret"}, []string{"dispatch", "engine", "joblog", "api"}, "who uses secrets knows them, not the other way round"},
+	{[]string{"queue"}, []string{"dispatch", "engine", "api", "web"}, "whose turn it is is decided from what was read, by whoever asks"},
 	{[]string{"cron"}, []string{"store", "schedule"}, "when a task is due is a pure function"},
 	{[]string{"fleet"}, []string{"api", "web", "server", "dispatch"}, "what people do to agents has no face and needs no hub"},
 	{[]string{"sts"}, []string{"store", "auth", "dispatch", "fleet"}, "asking AWS who somebody is needs no state of ours"},

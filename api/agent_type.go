@@ -23,6 +23,7 @@ type agentTypeBody struct {
 		ProjectsAccess    *string     `json:"projects_access"`
 		Projects          []string    `json:"projects"` // names or ids in requests, names in answers
 		Forks             *bool       `json:"forks"`
+		MaxRunningJobs    *int        `json:"max_running_jobs"` // 0 is no limit
 	} `json:"spec"`
 	Status struct {
 		TotalAgentCount   int    `json:"total_agent_count"`
@@ -54,8 +55,9 @@ func agentType(t *signalbox.AgentType, agents int, projects map[string]string) a
 		names.AssignmentOrigin = originAWS
 		names.AWS = &awsNames{AccountID: t.Naming.Account, RoleNamePatterns: strings.Join(t.Naming.Roles, ",")}
 	}
-	lost, access, forks := int64(t.LostAfter/time.Second), string(t.Projects), t.Forks
+	lost, access, forks, most := int64(t.LostAfter/time.Second), string(t.Projects), t.Forks, t.MaxRunningJobs
 	b.Spec.AgentNameSettings, b.Spec.LostAfter, b.Spec.ProjectsAccess, b.Spec.Forks = names, &lost, &access, &forks
+	b.Spec.MaxRunningJobs = &most
 	b.Spec.Projects = []string{}
 	for _, id := range t.ProjectIDs {
 		name := projects[id]
@@ -166,7 +168,7 @@ func (in *agentTypeBody) apply(t *signalbox.AgentType, projects []string) error 
 	if in.Spec.Forks != nil {
 		t.Forks = *in.Spec.Forks
 	}
-	return nil
+	return setLimit(&t.MaxRunningJobs, in.Spec.MaxRunningJobs)
 }
 
 func (s *agentNames) naming(n *signalbox.AgentNaming) error {

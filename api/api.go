@@ -105,6 +105,9 @@ func (a *API) Routes() []route.Route {
 		r("GET "+v+"/jobs/{job}/debug_ssh_key", auth.JobDebug, a.debugSSHKey),
 		r("GET "+v+"/jobs/{job}/attempts", auth.JobView, a.listAttempts),
 		r("GET "+v+"/jobs/{job}/events", auth.JobView, a.listEvents),
+		r("GET "+v+"/jobs/{job}/explain", auth.JobView, a.explainJob),
+		r("GET "+v+"/organization", auth.AgentView, a.showOrganization),
+		r("PATCH "+v+"/organization", auth.SettingsManage, a.updateOrganization),
 		r("GET "+v+"/logs/{job}", auth.LogView, a.showLog),
 		// Everybody manages their own tokens; viewing projects is what everybody may.
 		r("GET "+v+"/tokens", auth.ProjectView, a.listTokens),

@@ -64,7 +64,7 @@ func TestADebugJobIsShown(t *testing.T) {
 		at(d, "debug", "started_by") != "user:ann" || at(d, "debug", "duration") != float64(300) || at(d, "debug", "ends_at") != "" {
 		t.Errorf("%v", d)
 	}
-	if got := fmt.Sprint(at(d, "waiting", "text")); got != "number 1 in line for an agent of type s1-linux: 1 free, 1 busy" {
+	if got := fmt.Sprint(at(d, "waiting", "text")); got != "An agent of type s1-linux is free; the job is about to be offered." {
 		t.Error(got)
 	}
 	file := at(d, "spec", "files").([]any)[0]

@@ -2,7 +2,6 @@ package api
 
 import (
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/queue"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -209,32 +209,35 @@ func (a *API) answerJob(w http.ResponseWriter, r *http.Request, id string) error
 
 // waiting says what a job that is not on an agent waits for; nil when it waits no longer.
 func waiting(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
-	if j.State == signalbox.JobOffered {
-		return map[string]any{"position": 0, "text": "an agent of type " + j.AgentType + " was offered the job and fetches it"}, nil
-	}
-	if j.State != signalbox.JobQueued {
+	if j.State != signalbox.JobQueued && j.State != signalbox.JobOffered {
 		return nil, nil
 	}
-	ahead, err := tx.QueuedAhead(j)
+	e, err := queue.ExplainJob(tx, j)
+	return map[string]any{"position": e.Position, "text": e.Text, "blocked": e.Blocked}, err
+}
+
+// explainJob says why a job waits.
+func (a *API) explainJob(w http.ResponseWriter, r *http.Request) error {
+	id, err := jobID(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	typ, err := tx.AgentType(j.AgentType)
-	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-		return map[string]any{"position": ahead + 1, "text": "there is no agent type " + j.AgentType + " any more"}, nil
+	out := struct {
+		queue.Explanation
+		Expected string `json:"expected_start"`
+	}{}
+	if err := a.read(r, func(tx *store.Tx) error {
+		j, err := tx.Job(id)
+		if err != nil {
+			return err
+		}
+		out.Explanation, err = queue.ExplainJob(tx, j)
+		return err
+	}); err != nil {
+		return err
 	}
-	if err != nil {
-		return nil, err
-	}
-	idle, busy, err := tx.CountAgents(typ.ID)
-	if err != nil {
-		return nil, err
-	}
-	text := fmt.Sprintf("number %d in line for an agent of type %s: %d free, %d busy", ahead+1, j.AgentType, idle, busy)
-	if idle+busy == 0 {
-		text = fmt.Sprintf("number %d in line, and no agent of type %s is connected", ahead+1, j.AgentType)
-	}
-	return map[string]any{"position": ahead + 1, "text": text}, nil
+	out.Expected = unixText(out.Explanation.Expected)
+	return write(w, out)
 }
 
 // addGitVars shows what the job was told about its commit before its own variables.

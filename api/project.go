@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ type projectSpec struct {
 	CustomPermissions bool           `json:"custom_permissions"`
 	DebugPermissions  []string       `json:"debug_permissions"`
 	AttachPermissions []string       `json:"attach_permissions"`
+	MaxRunningJobs    int            `json:"max_running_jobs,omitempty"`
 }
 
 type repositoryBody struct {
@@ -75,7 +77,7 @@ func (a *API) project(p *signalbox.Project, tasks []*signalbox.Task) projectBody
 	url := strings.TrimSuffix(strings.TrimRight(p.GitURL, "/"), ".git")
 	b.Spec = projectSpec{
 		Visibility: "private", Schedulers: []any{}, Tasks: projectTasks(tasks), CustomPermissions: p.CustomPermissions,
-		DebugPermissions: kindNames(p.DebugPermissions), AttachPermissions: kindNames(p.AttachPermissions),
+		DebugPermissions: kindNames(p.DebugPermissions), AttachPermissions: kindNames(p.AttachPermissions), MaxRunningJobs: p.MaxRunningJobs,
 		Repository: repositoryBody{
 			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: p.GitURL, RunOn: []string{"branches", "tags"},
 			PipelineFile: p.PipelineFile, IntegrationType: "git", DefaultBranch: p.DefaultBranch,
@@ -135,6 +137,7 @@ type projectInput struct {
 		CustomPermissions bool     `json:"custom_permissions"`
 		DebugPermissions  []string `json:"debug_permissions"`
 		AttachPermissions []string `json:"attach_permissions"`
+		MaxRunningJobs    *int     `json:"max_running_jobs"`
 		taskLists
 	} `json:"spec"`
 }
@@ -156,6 +159,9 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.CustomPermissions = b.Spec.CustomPermissions
 	if err := setPermissions(p, &b.Spec.DebugPermissions, &b.Spec.AttachPermissions); err != nil {
+		return err
+	}
+	if err := setLimit(&p.MaxRunningJobs, b.Spec.MaxRunningJobs); err != nil {
 		return err
 	}
 	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
@@ -248,6 +254,7 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 			Custom *bool     `json:"custom_permissions"`
 			Debug  *[]string `json:"debug_permissions"`
 			Attach *[]string `json:"attach_permissions"`
+			Limit  *int      `json:"max_running_jobs"`
 			taskLists
 		} `json:"spec"`
 	}
@@ -297,6 +304,9 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		if err := setPermissions(p, b.Spec.Debug, b.Spec.Attach); err != nil {
 			return err
 		}
+		if err := setLimit(&p.MaxRunningJobs, b.Spec.Limit); err != nil {
+			return err
+		}
 		if detail := changes(&was, p); detail != "" {
 			if err := tx.UpdateProject(p, actor(r), detail); err != nil {
 				return err
@@ -329,6 +339,7 @@ func changes(was, is *signalbox.Project) string {
 	}
 	add("name", was.Name, is.Name)
 	add("pipeline file", was.PipelineFile, is.PipelineFile)
+	add("max_running_jobs", strconv.Itoa(was.MaxRunningJobs), strconv.Itoa(is.MaxRunningJobs))
 	add("debug", rule(was.CustomPermissions, was.DebugPermissions), rule(is.CustomPermissions, is.DebugPermissions))
 	add("attach", rule(was.CustomPermissions, was.AttachPermissions), rule(is.CustomPermissions, is.AttachPermissions))
 	if len(out) == 0 && (!slices.Equal(was.DebugPermissions, is.DebugPermissions) || !slices.Equal(was.AttachPermissions, is.AttachPermissions)) {

@@ -72,7 +72,7 @@ func (r *replay) hold(tokens []string) (answers []agentapi.SyncResponse, wait fu
 	return answers, group.Wait
 }
 
-func (r *replay) fleet(n int) (tokens []string) {
+func (r *replay) agents(n int) (tokens []string) {
 	for i := range n {
 		tokens = append(tokens, r.register(agentapi.RegisterRequest{Name: fmt.Sprintf("agent-%d", i)}))
 	}
@@ -99,7 +99,7 @@ func TestLimitsHoldAndLetGoAtOnce(t *testing.T) {
 		set  func(tx *store.Tx, n int) error
 	}{
 		{"organization", func(tx *store.Tx, n int) error {
-			return tx.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: n}, "test")
+			return tx.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: n}, "test", "")
 		}},
 		{"agent type", func(tx *store.Tx, n int) error {
 			typ, err := tx.AgentType("s1-linux")
@@ -107,7 +107,7 @@ func TestLimitsHoldAndLetGoAtOnce(t *testing.T) {
 				return err
 			}
 			typ.MaxRunningJobs = n
-			return tx.UpdateAgentType(typ, "test")
+			return tx.UpdateAgentType(typ, "test", "")
 		}},
 		{"project", func(tx *store.Tx, n int) error {
 			p, err := tx.FindProject("demo")
@@ -121,7 +121,7 @@ func TestLimitsHoldAndLetGoAtOnce(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(r *replay) {
 				r.hub.Timing.Hold = 8 * time.Second
-				tokens := r.fleet(4)
+				tokens := r.agents(4)
 				r.jobsOf("demo", 0, 0)
 				r.write(func(tx *store.Tx) error { return c.set(tx, 2) })
 				answers, wait := r.hold(tokens)
@@ -202,7 +202,7 @@ func TestServersTogetherKeepALimit(t *testing.T) {
 		if err := tx.CreateAgentType(typ, "test"); err != nil {
 			return err
 		}
-		if err := tx.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: limit}, "test"); err != nil {
+		if err := tx.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: limit}, "test", ""); err != nil {
 			return err
 		}
 		for s := range servers {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/queue"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -180,16 +181,16 @@ func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers
 		if err := tx.LockDispatch(); err != nil {
 			return err
 		}
-		var q Queue
-		if q, held, err = readQueue(tx, agentType, len(ws)); err != nil || len(q.Lines) == 0 {
+		var q queue.View
+		if q, held, err = queue.Read(tx, agentType, len(ws)); err != nil || len(q.Lines) == 0 {
 			return err
 		}
 		agents, at, err := lockFree(tx, ws, unfit)
 		if err != nil {
 			return err
 		}
-		picks := Assign(q, len(agents), nil)
-		held = held || usedUp(q, picks)
+		picks := queue.Assign(q, len(agents), nil)
+		held = held || queue.UsedUp(q, picks)
 		jobs, err := lockPicked(tx, picks)
 		if err != nil {
 			return err
@@ -249,7 +250,7 @@ func lockFree(tx *store.Tx, ws []*waiter, unfit []bool) (agents []*signalbox.Age
 	return agents, at, nil
 }
 
-func lockPicked(tx *store.Tx, picks []Pick) (map[string]*signalbox.Job, error) {
+func lockPicked(tx *store.Tx, picks []queue.Pick) (map[string]*signalbox.Job, error) {
 	ids := make([]string, len(picks))
 	for i, p := range picks {
 		ids[i] = p.Job.ID

@@ -10,6 +10,7 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/queue"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -240,7 +241,7 @@ func dedicate(tx *store.Tx, ag *signalbox.Agent, jobID string) error {
 	if err := tx.LockDispatch(); err != nil {
 		return err
 	}
-	room, err := hasRoom(tx, j)
+	room, err := queue.HasRoom(tx, j)
 	if err != nil {
 		return err
 	}

@@ -201,3 +201,20 @@ func (t *Tx) CountAgents(agentTypeID string) (idle, occupied int, err error) {
 		FROM agent WHERE agent_type_id = $1 AND gone_at = 0 AND state = 'registered' AND disabled_at = 0`, agentTypeID).Scan(&idle, &occupied)
 	return idle, occupied, err
 }
+
+// LastGone returns when the last agent of a type went, the zero time when none did.
+func (t *Tx) LastGone(agentTypeID string) (gone time.Time, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COALESCE(MAX(gone_at), 0) FROM agent WHERE agent_type_id = $1 AND gone_at > 0`, agentTypeID).Scan(at{&gone})
+	return gone, err
+}
+
+// SeenOfType returns the newest stored heartbeat of every living agent of a type.
+func (t *Tx) SeenOfType(agentTypeID string) (map[string]time.Time, error) {
+	rows, err := many(t, "heartbeat", func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}) },
+		`SELECT s.agent_id, s.seen_at FROM agent a JOIN agent_seen s ON s.agent_id = a.id WHERE a.agent_type_id = $1 AND a.gone_at = 0`, agentTypeID)
+	out := make(map[string]time.Time, len(rows))
+	for _, r := range rows {
+		out[r.AgentID] = r.At
+	}
+	return out, err
+}

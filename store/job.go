@@ -105,13 +105,6 @@ func (t *Tx) ClaimJobs(agentType string, n int) ([]*signalbox.Job, error) {
 		ORDER BY priority DESC, queued_at, id LIMIT $2`+t.skipLocked(), agentType, n)
 }
 
-// QueuedAhead returns how many queued jobs of the same agent type will be claimed before a queued job.
-func (t *Tx) QueuedAhead(j *signalbox.Job) (n int, err error) {
-	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM job WHERE agent_type = $1 AND state = 'queued' AND (priority > $2
-		OR priority = $2 AND queued_at < $3 OR priority = $2 AND queued_at = $3 AND id < $4)`, j.AgentType, j.Priority, ms(j.QueuedAt), j.ID).Scan(&n)
-	return n, err
-}
-
 // QueuedJobIDs returns the ids of the queued jobs of a type, newest first.
 func (t *Tx) QueuedJobIDs(agentType string, limit int) ([]string, error) {
 	return t.strings(`SELECT id FROM job WHERE agent_type = $1 AND state = 'queued' ORDER BY queued_at DESC, id DESC LIMIT $2`, agentType, limit)

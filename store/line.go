@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -151,4 +152,49 @@ func (t *Tx) TakeTurns(agentType string, turns map[string]int64) error {
 func (t *Tx) LastTurn(agentType string) (turn int64, err error) {
 	err = t.q.QueryRowContext(t.ctx, `SELECT COALESCE(MAX(turn), 0) FROM dispatch_turn WHERE agent_type = $1`, agentType).Scan(&turn)
 	return turn, err
+}
+
+// QueuedOf counts the queued jobs of an agent type by project.
+func (t *Tx) QueuedOf(agentType string) (map[string]int, error) {
+	rows, err := many(t, "count", func(s scanner, a *Active) error { return s.Scan(&a.ProjectID, &a.Jobs) },
+		`SELECT project_id, COUNT(*) FROM job WHERE agent_type = $1 AND state = 'queued' GROUP BY project_id`, agentType)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]int, len(rows))
+	for _, r := range rows {
+		out[r.ProjectID] = r.Jobs
+	}
+	return out, nil
+}
+
+// AheadInLine counts the queued jobs of the same project and agent type that come before a queued one.
+func (t *Tx) AheadInLine(j *signalbox.Job) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM job WHERE agent_type = $1 AND project_id = $2 AND state = 'queued' AND (priority > $3
+		OR priority = $3 AND queued_at < $4 OR priority = $3 AND queued_at = $4 AND id < $5)`,
+		j.AgentType, j.ProjectID, j.Priority, ms(j.QueuedAt), j.ID).Scan(&n)
+	return n, err
+}
+
+// StartedOf returns when the running jobs of an agent type were started, the oldest first.
+func (t *Tx) StartedOf(agentType string) ([]time.Time, error) {
+	rows, err := many(t, "time", func(s scanner, v *time.Time) error { return s.Scan(at{v}) },
+		`SELECT started_at FROM job WHERE agent_type = $1 AND state IN ('offered', 'running') ORDER BY started_at`, agentType)
+	out := make([]time.Time, len(rows))
+	for i, r := range rows {
+		out[i] = *r
+	}
+	return out, err
+}
+
+// RanFor returns how long the newest n jobs of an agent type that passed ran.
+func (t *Tx) RanFor(agentType string, n int) ([]time.Duration, error) {
+	rows, err := many(t, "duration", func(s scanner, d *time.Duration) error { return s.Scan(span{d, time.Millisecond}) },
+		`SELECT finished_at - started_at FROM job WHERE agent_type = $1 AND state = 'finished' AND result = 'passed'
+			ORDER BY finished_at DESC LIMIT $2`, agentType, n)
+	out := make([]time.Duration, len(rows))
+	for i, r := range rows {
+		out[i] = *r
+	}
+	return out, err
 }

@@ -45,7 +45,8 @@ type jobBody struct {
 	Open       bool
 	BaseURL    string
 
-	Debug       *debugView // when it is a debug job
+	Waiting     *waitingView // while it is queued
+	Debug       *debugView   // when it is a debug job
 	Sessions    []sessionView
 	MayDebug    bool
 	DebugDenied string // why somebody who may debug jobs may not debug this one
@@ -188,6 +189,12 @@ func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	}
 	b.rerunnable = p.State == signalbox.PipelineDone && p.Plan != nil && block.Kind == signalbox.BlockOfFile
 	b.Lamp, b.Why, b.AgentType = jobLamp(j, stopping), jobWhy(j, stopping), clip(j.AgentType, 80)
+	if b.Waiting, err = readWaiting(tx, j); err != nil {
+		return b, err
+	}
+	if b.Waiting != nil {
+		b.Why = strings.TrimSuffix(b.Waiting.Text, ".")
+	}
 	b.Took, b.Wait = took(j.StartedAt, j.FinishedAt, tx.Now), took(j.QueuedAt, j.StartedAt, tx.Now)
 	if j.StartedAt.IsZero() && !j.FinishedAt.IsZero() {
 		b.Wait = took(j.QueuedAt, j.FinishedAt, tx.Now)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -48,6 +49,13 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	// What a job in line is told changes with every other job of the line.
+	var moved <-chan struct{}
+	if job.State == signalbox.JobQueued {
+		var stop func()
+		moved, stop = w.o.Store.Watch(store.KeyQueue, store.KeyRoom)
+		defer stop()
+	}
 	from, _ := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
 	if last, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
 		from = max(from, last)
@@ -80,6 +88,9 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 		cancel()
 		return err
 	})
+	if moved != nil {
+		g.Go(func() error { return w.moves(ctx, s, job.ID, moved) })
+	}
 	if attempt != nil && r.URL.Query().Get("attempt") != "" {
 		g.Go(func() error {
 			err := w.followLog(ctx, s, attempt.ID, from)
@@ -95,6 +106,33 @@ func (w *Web) getJobEvents(rw http.ResponseWriter, r *http.Request) error {
 	}
 	_ = g.Wait() // it fails when the browser is gone; a log that cannot be read is asked for again by the browser
 	return nil
+}
+
+// moves sends "changed" when the line of a job moved, at most every two seconds, for as long as the job waits in it.
+func (w *Web) moves(ctx context.Context, s *stream, jobID string, moved <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-moved:
+			waits := false
+			if err := w.o.Store.Read(ctx, func(tx *store.Tx) error {
+				j, err := tx.Job(jobID)
+				waits = err == nil && j.State == signalbox.JobQueued
+				return err
+			}); err != nil || !waits {
+				return err
+			}
+			if err := s.send("changed", "", struct{}{}); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(2 * time.Second):
+		}
+	}
 }
 
 // followLog sends what comes after the event from. It reads the log from its beginning, because numbers, colours and

@@ -44,6 +44,7 @@ type agentTypeSpec struct {
 	ProjectsAccess *string         `json:"projects_access,omitempty"`
 	Projects       []string        `json:"projects,omitempty"`
 	Forks          *bool           `json:"forks,omitempty"`
+	MaxRunningJobs *int            `json:"max_running_jobs,omitempty"`
 }
 
 type agentTypeNames struct {

@@ -19,11 +19,12 @@ type agentTypeFlags struct {
 	NamesFrom    string   `help:"Who names the agents: agent (itself), or aws (the role session of a pre-signed GetCallerIdentity URL)." name:"names-from" enum:",agent,aws" default:"" env:"SIGNALBOX_AGENT_TYPE_NAMES_FROM" placeholder:"agent|aws"`
 	AWSAccount   string   `help:"With names from AWS: the account, 12 digits." name:"aws-account" env:"SIGNALBOX_AGENT_TYPE_AWS_ACCOUNT" placeholder:"ID"`
 	AWSRoles     string   `help:"With names from AWS: the roles that agents may have, commas between, * for any text." name:"aws-roles" env:"SIGNALBOX_AGENT_TYPE_AWS_ROLES" placeholder:"PATTERNS"`
+	MaxRunning   *int     `help:"How many jobs may hold its agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_AGENT_TYPE_MAX_RUNNING_JOBS" placeholder:"N"`
 }
 
 // empty tells whether nothing was given.
 func (f *agentTypeFlags) empty() bool {
-	return f.ReleaseAfter == nil && f.LostAfter == nil && f.Projects+f.Forks+f.NamesFrom+f.AWSAccount+f.AWSRoles == ""
+	return f.ReleaseAfter == nil && f.LostAfter == nil && f.MaxRunning == nil && f.Projects+f.Forks+f.NamesFrom+f.AWSAccount+f.AWSRoles == ""
 }
 
 // spec is what to send: the settings that there are, changed.
@@ -60,6 +61,7 @@ func (f *agentTypeFlags) spec(now agentTypeSpec) (agentTypeSpec, error) {
 		yes := f.Forks == "yes"
 		out.Forks = &yes
 	}
+	out.MaxRunningJobs = f.MaxRunning
 	return out, nil
 }
 
@@ -116,12 +118,16 @@ func (s agentTypeSpec) text() string {
 	if s.LostAfter != nil {
 		lost = *s.LostAfter
 	}
+	most := 0
+	if s.MaxRunningJobs != nil {
+		most = *s.MaxRunningJobs
+	}
 	forks := "no"
 	if s.Forks != nil && *s.Forks {
 		forks = "yes"
 	}
-	return fmt.Sprintf("  projects       %s\n  forked code    %s\n  names from     %s\n  release after  %s\n  lost after     %s\n", printable(s.projects()), forks,
-		printable(s.names()), duration(release, "at once"), duration(lost, "15m (default)"))
+	return fmt.Sprintf("  projects       %s\n  forked code    %s\n  names from     %s\n  release after  %s\n  lost after     %s\n  running jobs   %s\n", printable(s.projects()), forks,
+		printable(s.names()), duration(release, "at once"), duration(lost, "15m (default)"), limitText(most))
 }
 
 // AgentTypeSetCmd is `signalbox agent-type set`.

@@ -16,6 +16,9 @@ type JobCmd struct {
 	Logs  JobLogsCmd  `cmd:"" help:"Print a job's log."`
 	Show  JobShowCmd  `cmd:"" help:"Show a job."`
 	Stop  JobStopCmd  `cmd:"" help:"Stop a job."`
+
+	Explain JobExplainCmd `cmd:"" help:"Say why a job waits."`
+
 	Debug JobDebugCmd `cmd:"" help:"Keep the environment of a job open on an agent, to look around in it."`
 }
 

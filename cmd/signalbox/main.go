@@ -67,6 +67,7 @@ type CLI struct {
 	Secret         SecretCmd           `cmd:"" help:"Variables and files for jobs that nobody is shown."`
 	Target         DeploymentTargetCmd `cmd:"" name:"deployment-target" help:"Who may deploy where, and what only deployments get."`
 	Token          TokenCmd            `cmd:"" help:"Your own API tokens."`
+	Organization   OrganizationCmd     `cmd:"" help:"Settings that hold for everything."`
 	Admin          AdminCmd            `cmd:"" help:"What is done to a server as a whole."`
 	GitHook        GitHookCmd          `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
 	Version        VersionCmd          `cmd:"" help:"Print the version."`

@@ -12,6 +12,10 @@ import (
 type progress struct {
 	out  io.Writer
 	seen map[string]string
+
+	// explain says why a job waits, "" when it only waits its turn; without it nothing is said.
+	explain func(jobID string) string
+	asked   int
 }
 
 func newProgress(out io.Writer) *progress { return &progress{out: out, seen: map[string]string{}} }
@@ -46,6 +50,7 @@ func (p *progress) show(d *description) {
 			switch {
 			case j.Status == "QUEUED":
 				p.line(" ", name+" waits for an agent")
+				p.waits(j.ID, name)
 			case j.Status == "RUNNING":
 				p.line("·", name+" runs")
 			case j.Result == "PASSED":
@@ -59,6 +64,20 @@ func (p *progress) show(d *description) {
 		if b.State == "done" && b.Result == "canceled" && p.news("block "+b.Name, "canceled") {
 			p.line("-", b.Name+" canceled"+why(b.Reason))
 		}
+	}
+}
+
+// maxExplained is how many waiting jobs are asked about.
+const maxExplained = 20
+
+// waits says what keeps a job from an agent beside its turn. A reason is given once.
+func (p *progress) waits(id, name string) {
+	if p.explain == nil || p.asked >= maxExplained {
+		return
+	}
+	p.asked++
+	if why := p.explain(id); why != "" && p.news("why "+why, "said") {
+		p.line("!", name+": "+why)
 	}
 }
 

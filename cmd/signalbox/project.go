@@ -59,6 +59,8 @@ type ProjectSetCmd struct {
 	Name   string `arg:"" help:"Name of the project."`
 	Debug  string `help:"Jobs of which refs may be debugged: default_branch, non_default_branch, tag, pull_request, forked_pull_request, with commas between; none, or default." env:"SIGNALBOX_DEBUG_PERMISSIONS" placeholder:"KINDS"`
 	Attach string `help:"The same for entering jobs that run." env:"SIGNALBOX_ATTACH_PERMISSIONS" placeholder:"KINDS"`
+
+	MaxRunningJobs *int `help:"How many of its jobs may hold agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_MAX_RUNNING_JOBS" placeholder:"N"`
 }
 
 // Help is what --help says beside the flags.
@@ -69,6 +71,28 @@ either brings the default rule back.`
 }
 
 func (c *ProjectSetCmd) Run(ctx context.Context, g *Globals) error {
+	if c.MaxRunningJobs != nil {
+		if err := c.setLimit(ctx, g); err != nil || c.Debug == "" && c.Attach == "" {
+			return err
+		}
+	}
+	return c.setPermissions(ctx, g)
+}
+
+func (c *ProjectSetCmd) setLimit(ctx context.Context, g *Globals) error {
+	api, err := g.client()
+	if err != nil {
+		return err
+	}
+	var out map[string]any
+	in := map[string]any{"spec": map[string]any{"max_running_jobs": *c.MaxRunningJobs}}
+	if err := api.call(ctx, http.MethodPatch, "/api/v1alpha/projects/"+url.PathEscape(c.Name), in, &out); err != nil || c.Debug != "" || c.Attach != "" {
+		return err // with permissions to set, the answer to those has the limit too
+	}
+	return g.print(out, "Project "+c.Name+"\nRunning jobs  "+limitText(*c.MaxRunningJobs)+"\n")
+}
+
+func (c *ProjectSetCmd) setPermissions(ctx context.Context, g *Globals) error {
 	spec := map[string]any{}
 	custom := true
 	for key, flag := range map[string]string{"debug_permissions": c.Debug, "attach_permissions": c.Attach} {
@@ -84,7 +108,7 @@ func (c *ProjectSetCmd) Run(ctx context.Context, g *Globals) error {
 	}
 	switch {
 	case c.Debug == "" && c.Attach == "":
-		return errors.New("nothing to change: give --debug or --attach")
+		return errors.New("nothing to change: give --debug, --attach or --max-running-jobs")
 	case !custom && len(spec) > 0:
 		return errors.New("\"default\" holds for --debug and --attach together; name kinds for both, or \"default\" alone")
 	}

@@ -149,6 +149,13 @@ type descriptionJob struct {
 // follow prints what changes in a pipeline until it is done. The server answers as soon as something changes.
 func follow(ctx context.Context, api *client, id string, out io.Writer) (*description, error) {
 	t := newProgress(out)
+	t.explain = func(jobID string) string {
+		e, err := explainJob(ctx, api, jobID)
+		if err != nil || !e.Blocked && len(e.HeldBy) == 0 {
+			return "" // what follows is told anyway
+		}
+		return e.Text
+	}
 	version := "-"
 	failures := 0
 	for {

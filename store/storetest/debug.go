@@ -32,7 +32,7 @@ func testDebugJobs(s *suite) {
 	s.equal("open sessions of nothing", open(""), []string(nil))
 	later := s.job(w, 1, 0)
 	for i, q := range []*signalbox.Job{j, later, one, two} {
-		s.equal("ahead in the queue", get(s, func(t *store.Tx) (int, error) { return t.QueuedAhead(q) }), i)
+		s.equal("ahead in the queue", get(s, func(t *store.Tx) (int, error) { return t.AheadInLine(q) }), i)
 	}
 	s.write(func(t *store.Tx) error {
 		got, err := t.ClaimJobs("s1-linux", 9)

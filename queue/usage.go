@@ -1,4 +1,4 @@
-package dispatch
+package queue
 
 import (
 	"slices"
@@ -60,8 +60,8 @@ func (u *usage) room() int {
 	return min(roomOf(u.limits.organization, u.organization), roomOf(u.limits.agentType, u.ofType))
 }
 
-// readQueue reads what deciding about up to n free agents takes. held tells that a limit keeps jobs from starting.
-func readQueue(tx *store.Tx, agentType string, n int) (q Queue, held bool, err error) {
+// Read reads what deciding about up to n free agents takes. held tells that a limit keeps jobs from starting.
+func Read(tx *store.Tx, agentType string, n int) (q View, held bool, err error) {
 	lines, err := tx.Lines(agentType)
 	if err != nil || len(lines) == 0 {
 		return q, false, err
@@ -109,8 +109,8 @@ func readQueue(tx *store.Tx, agentType string, n int) (q Queue, held bool, err e
 // minLines are looked at even for one agent, because lines that never had a turn are told apart by their first jobs.
 const minLines = 16
 
-// hasRoom tells whether the limits let a queued job start.
-func hasRoom(tx *store.Tx, j *signalbox.Job) (bool, error) {
+// HasRoom tells whether the limits let a queued job start.
+func HasRoom(tx *store.Tx, j *signalbox.Job) (bool, error) {
 	p, err := tx.Project(j.ProjectID)
 	if err != nil {
 		return false, err

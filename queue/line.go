@@ -1,4 +1,7 @@
-package dispatch
+// Package queue decides whose turn it is: which queued job the next free agent gets, fairly between projects and within
+// limits, and what to say to a job that waits. Both are pure functions of what was read from the store in one
+// transaction. It hands out nothing itself; package dispatch does.
+package queue
 
 import (
 	"cmp"
@@ -7,8 +10,8 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// Queue is the queued jobs of one agent type when agents of it are free: a line for each project.
-type Queue struct {
+// View is the queued jobs of one agent type when agents of it are free: a line for each project.
+type View struct {
 	Lines []Line
 	Room  int   // how many more jobs may start by the limits of the organization and the agent type
 	Turn  int64 // the newest turn that any project got
@@ -46,7 +49,7 @@ type Pick struct {
 // then the oldest. So priorities order the jobs of a project and never push another project aside, and a project that
 // has nothing running waits at most one turn of each other project. The agent that has waited longest gets it, of those
 // that fit. No agent stays without a job that fits it and may start.
-func Assign(q Queue, agents int, fits func(agent int, j *store.QueuedJob) bool) []Pick {
+func Assign(q View, agents int, fits func(agent int, j *store.QueuedJob) bool) []Pick {
 	lines := make([]Line, len(q.Lines))
 	copy(lines, q.Lines)
 	free := make([]int, agents)
@@ -100,8 +103,8 @@ func (l *Line) before(o *Line) bool {
 	return l.ProjectID < o.ProjectID
 }
 
-// usedUp tells whether picks leave no room by some limit.
-func usedUp(q Queue, picks []Pick) bool {
+// UsedUp tells whether picks leave no room by some limit.
+func UsedUp(q View, picks []Pick) bool {
 	given := map[string]int{}
 	for _, p := range picks {
 		given[p.Job.ProjectID]++

@@ -1,4 +1,4 @@
-package dispatch
+package queue
 
 import (
 	"fmt"
@@ -36,22 +36,22 @@ func TestAssign(t *testing.T) {
 	limited := func(l Line, room int) Line { l.Room = room; return l }
 	for _, c := range []struct {
 		name   string
-		q      Queue
+		q      View
 		agents int
 		want   string
 	}{
-		{"nothing queued", Queue{Room: NoLimit}, 3, ""},
-		{"no agents", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 1)}}, 0, ""},
-		{"within a project the line's own order", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 9, 5, 5)}}, 2, "a1 a2"},
-		{"a full line does not starve a single job", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 20, 7, many...), lineOf("b", 0, 0, 1)}}, 2, "b1 a1"},
-		{"the fewest running first", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 2, 1, 1, 1, 1), lineOf("b", 0, 9, 1, 1, 1)}}, 4, "b1 b2 a1 b3"},
-		{"then who waited longest for a turn", Queue{Room: NoLimit, Turn: 9, Lines: []Line{lineOf("a", 0, 9, 90), lineOf("b", 0, 3, 10)}}, 1, "b1"},
-		{"priority of another project's job counts only where no one had a turn", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 10), lineOf("b", 0, 0, 90)}}, 1, "b1"},
-		{"one after the other", Queue{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 9, 9, 9), lineOf("b", 0, 0, 1, 1, 1)}}, 6, "a1 b1 a2 b2 a3 b3"},
-		{"the limit of a project", Queue{Room: NoLimit, Lines: []Line{limited(lineOf("a", 0, 0, 1, 1, 1), 1), lineOf("b", 5, 0, 1, 1)}}, 4, "a1 b1 b2"},
-		{"a project without room", Queue{Room: NoLimit, Lines: []Line{limited(lineOf("a", 0, 0, 1), 0), lineOf("b", 5, 0, 1)}}, 4, "b1"},
-		{"the limit of all", Queue{Room: 1, Lines: []Line{lineOf("a", 0, 0, 1, 1, 1)}}, 4, "a1"},
-		{"no room at all", Queue{Room: 0, Lines: []Line{lineOf("a", 0, 0, 1)}}, 4, ""},
+		{"nothing queued", View{Room: NoLimit}, 3, ""},
+		{"no agents", View{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 1)}}, 0, ""},
+		{"within a project the line's own order", View{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 9, 5, 5)}}, 2, "a1 a2"},
+		{"a full line does not starve a single job", View{Room: NoLimit, Lines: []Line{lineOf("a", 20, 7, many...), lineOf("b", 0, 0, 1)}}, 2, "b1 a1"},
+		{"the fewest running first", View{Room: NoLimit, Lines: []Line{lineOf("a", 2, 1, 1, 1, 1), lineOf("b", 0, 9, 1, 1, 1)}}, 4, "b1 b2 a1 b3"},
+		{"then who waited longest for a turn", View{Room: NoLimit, Turn: 9, Lines: []Line{lineOf("a", 0, 9, 90), lineOf("b", 0, 3, 10)}}, 1, "b1"},
+		{"priority of another project's job counts only where no one had a turn", View{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 10), lineOf("b", 0, 0, 90)}}, 1, "b1"},
+		{"one after the other", View{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 9, 9, 9), lineOf("b", 0, 0, 1, 1, 1)}}, 6, "a1 b1 a2 b2 a3 b3"},
+		{"the limit of a project", View{Room: NoLimit, Lines: []Line{limited(lineOf("a", 0, 0, 1, 1, 1), 1), lineOf("b", 5, 0, 1, 1)}}, 4, "a1 b1 b2"},
+		{"a project without room", View{Room: NoLimit, Lines: []Line{limited(lineOf("a", 0, 0, 1), 0), lineOf("b", 5, 0, 1)}}, 4, "b1"},
+		{"the limit of all", View{Room: 1, Lines: []Line{lineOf("a", 0, 0, 1, 1, 1)}}, 4, "a1"},
+		{"no room at all", View{Room: 0, Lines: []Line{lineOf("a", 0, 0, 1)}}, 4, ""},
 	} {
 		if got := given(Assign(c.q, c.agents, nil)); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
@@ -60,7 +60,7 @@ func TestAssign(t *testing.T) {
 }
 
 func TestAssignAsksWhatFits(t *testing.T) {
-	q := Queue{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 3, 2, 1)}}
+	q := View{Room: NoLimit, Lines: []Line{lineOf("a", 0, 0, 3, 2, 1)}}
 	fits := func(agent int, j *store.QueuedJob) bool { return j.ID != "a1" && (j.ID != "a2" || agent == 1) }
 	picks := Assign(q, 2, fits)
 	if given(picks) != "a2 a3" || picks[0].Agent != 1 || picks[1].Agent != 0 {
@@ -68,8 +68,8 @@ func TestAssignAsksWhatFits(t *testing.T) {
 	}
 }
 
-func randomQueue(r *rand.Rand) Queue {
-	q := Queue{Room: NoLimit}
+func randomQueue(r *rand.Rand) View {
+	q := View{Room: NoLimit}
 	if r.IntN(3) == 0 {
 		q.Room = r.IntN(12)
 	}
@@ -158,7 +158,7 @@ func TestNoProjectStarves(t *testing.T) {
 					lines[i].Jobs = append(lines[i].Jobs, &store.QueuedJob{ID: fmt.Sprint(step, i), ProjectID: lines[i].ProjectID, Priority: 100 - 10*i})
 				}
 			}
-			for _, p := range Assign(Queue{Lines: lines, Room: NoLimit, Turn: turn}, agents-len(running), nil) {
+			for _, p := range Assign(View{Lines: lines, Room: NoLimit, Turn: turn}, agents-len(running), nil) {
 				winner := int(p.Job.ProjectID[0] - 'a')
 				turn = p.Turn
 				for i := range lines {
