@@ -31,7 +31,9 @@ func readWaiting(tx *store.Tx, j *signalbox.Job) (*waitingView, error) {
 	}
 	v := &waitingView{
 		Text: clip(e.Text, 400), Blocked: e.Blocked, Place: strconv.Itoa(e.Position) + " of " + strconv.Itoa(e.Queued),
-		Expected: moment(e.Expected, tx.Now),
+	}
+	if e.Expected.After(tx.Now) {
+		v.Expected = moment(e.Expected, tx.Now)
 	}
 	var agents []string
 	for _, c := range []struct {

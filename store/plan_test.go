@@ -1,0 +1,171 @@
+package store_test
+
+import (
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
+)
+
+// TestDispatchQueriesUseIndexes fills the job table with history and a long queue and asks the database how it would run
+// what is asked for every job that is handed out or explained: no statement may read the table, or all that is queued.
+func TestDispatchQueriesUseIndexes(t *testing.T) {
+	t.Run("sqlite", func(t *testing.T) {
+		dir := t.TempDir()
+		db, err := sql.Open("sqlite", filepath.Join(dir, "signalbox.db")+"?_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		whole := regexp.MustCompile(`SCAN (job|j|agent|a|e|event|p|project)( |$)`)
+		checkPlans(t, store.Options{Dir: dir}, db, func(text string) string { return strings.Join(rows(t, db, "EXPLAIN QUERY PLAN "+text), "\n") }, whole, sqlitePlanRow)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := storetest.PostgresURL(t)
+		db, err := sql.Open("pgx", url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		whole := regexp.MustCompile(`Seq Scan on (job|event|agent)\b`)
+		checkPlans(t, store.Options{URL: url}, db, func(text string) string { return strings.Join(rows(t, db, "EXPLAIN "+text), "\n") }, whole, nil)
+	})
+}
+
+// sqlitePlanRow tells apart lines about an index from those that only say SCAN.
+func sqlitePlanRow(line string) bool { return strings.Contains(line, "USING") }
+
+func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) string, whole *regexp.Regexp, fine func(string) bool) {
+	seen := map[string]bool{}
+	watching := false
+	o.OnStatement = func(text string) {
+		if watching {
+			seen[text] = true
+		}
+	}
+	st, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	project := &signalbox.Project{Name: "demo", GitURL: "/srv/demo.git", PipelineFile: "p.yml"}
+	job := &signalbox.Job{AgentType: "s1-linux", Priority: 50, State: signalbox.JobQueued}
+	agent := &signalbox.Agent{AgentType: "s1-linux", Name: "one", State: signalbox.AgentRegistered}
+	if err := st.Write(t.Context(), func(tx *store.Tx) error {
+		typ := &signalbox.AgentType{Name: "s1-linux"}
+		if err := tx.CreateAgentType(typ, "test"); err != nil {
+			return err
+		}
+		agent.AgentTypeID = typ.ID
+		if err := tx.CreateAgent(agent, "hash"); err != nil {
+			return err
+		}
+		if err := tx.CreateProject(project, "test"); err != nil {
+			return err
+		}
+		w, _, err := tx.CreateWorkflow(&signalbox.Workflow{ProjectID: project.ID, Ref: "refs/heads/main", RefType: "branch", RequestToken: "x"}, "test")
+		if err != nil {
+			return err
+		}
+		p := &signalbox.Pipeline{WorkflowID: w.ID, ProjectID: project.ID, State: signalbox.PipelineRunning}
+		if err := tx.CreatePipeline(p, "test"); err != nil {
+			return err
+		}
+		b := &signalbox.Block{PipelineID: p.ID, State: signalbox.BlockRunning}
+		if err := tx.CreateBlock(b); err != nil {
+			return err
+		}
+		job.BlockID, job.PipelineID, job.WorkflowID, job.ProjectID = b.ID, p.ID, w.ID, project.ID
+		return tx.CreateJob(job, "test")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	fillJobs(t, db, job, "finished", 30_000)
+	fillJobs(t, db, job, "queued", 5_000)
+	fillJobs(t, db, job, "running", 50)
+	const many = `WITH RECURSIVE many(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < 3000) `
+	for _, fill := range []string{
+		`INSERT INTO project (id, name, git_url, default_branch, pipeline_file, created_at) ` + many + `SELECT 'project-' || i, 'p' || i, '', '', '', 1 FROM many`,
+		`INSERT INTO agent (id, agent_type_id, name, token_hash, state, created_at, gone_at, changed_at) ` + many + `SELECT 'agent-' || i, a.agent_type_id, 'a' || i, 'h' || i, a.state, 1, i % 3, 1 FROM many, agent a`,
+		`INSERT INTO agent_seen (agent_id, seen_at) ` + many + `SELECT 'agent-' || i, 1 FROM many`,
+		`INSERT INTO event (noun, id, n, at, actor, reason) ` + many + `SELECT 'job', 'job-' || (i / 3), i, 1, 'x', 'x' FROM many`,
+		`ANALYZE`,
+	} {
+		if _, err := db.ExecContext(t.Context(), fill); err != nil {
+			t.Fatalf("%s: %v", fill, err)
+		}
+	}
+	watching = true
+	offered := store.Offering{
+		Attempt: &signalbox.Attempt{JobID: job.ID, N: 1, AgentID: agent.ID, AgentName: agent.Name, State: signalbox.AttemptOffered}, Job: job, Agent: agent,
+	}
+	if err := st.Write(t.Context(), func(tx *store.Tx) error {
+		do := func(errs ...error) error {
+			for _, err := range errs {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		drop := func(_ any, err error) error { return err }
+		return do(
+			drop(tx.QueuedAgentTypes()), drop(tx.Lines("s1-linux")), drop(tx.HeadsOf("s1-linux", []string{project.ID, "other"}, 64)),
+			drop(tx.ActiveJobs("s1-linux")), drop(tx.ActiveJobs("")), drop(tx.LastTurn("s1-linux")), drop(tx.LockQueued([]string{job.ID, "other"})),
+			drop(tx.LockAgents([]string{agent.ID, "other"})), drop(tx.QueuedOf("s1-linux")), drop(tx.AheadInLine(job)),
+			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
+			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),
+			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(),
+		)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 18 {
+		t.Errorf("only %d statements were seen", len(seen))
+	}
+	for text := range seen {
+		p := plan(literal(text))
+		for _, line := range strings.Split(p, "\n") {
+			if whole.MatchString(line) && (fine == nil || !fine(line)) {
+				t.Errorf("a whole table is read:\n%s\n\n%s", text, p)
+			}
+		}
+		if strings.Contains(text, "LIMIT $2") && !strings.Contains(text, "finished") && strings.Contains(p, "Sort") {
+			t.Errorf("all that is queued is sorted:\n%s\n\n%s", text, p)
+		}
+	}
+}
+
+// literal puts values where placeholders are; what they are matters to no plan.
+func literal(text string) string {
+	text = regexp.MustCompile(`LIMIT \$\d+`).ReplaceAllString(text, "LIMIT 64")
+	text = regexp.MustCompile(`(priority|queued_at) ([<>=]) \$\d+`).ReplaceAllString(text, "$1 $2 50")
+	text = regexp.MustCompile(`CAST\(\$\d+ AS (BIGINT|INTEGER)\)`).ReplaceAllString(text, "1")
+	text = regexp.MustCompile(`changed_at = \$\d+`).ReplaceAllString(text, "changed_at = 1")
+	if strings.HasPrefix(text, "INSERT INTO attempt") {
+		return regexp.MustCompile(`\$[37]\b`).ReplaceAllString(regexp.MustCompile(`\$[1-245-6]\b`).ReplaceAllString(text, "'s1-linux'"), "1")
+	}
+	if strings.HasPrefix(text, "INSERT INTO dispatch_turn") {
+		text = strings.ReplaceAll(text, "$3", "1")
+	}
+	return regexp.MustCompile(`\$\d+`).ReplaceAllString(text, "'s1-linux'")
+}
+
+// fillJobs copies a job many times into a state.
+func fillJobs(t *testing.T, db *sql.DB, j *signalbox.Job, state string, n int) {
+	t.Helper()
+	result := map[string]string{"finished": "passed"}[state]
+	if _, err := db.ExecContext(t.Context(), fmt.Sprintf(`INSERT INTO job (id, block_id, pipeline_id, workflow_id, project_id, idx, name, agent_type, priority, spec, state,
+		result, created_at, queued_at, started_at, finished_at)
+		WITH RECURSIVE many(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM many WHERE i < %d)
+		SELECT '%s-' || i, j.block_id, j.pipeline_id, j.workflow_id, j.project_id, i + %d, j.name, j.agent_type, 50, '{}', '%s', '%s', i, i, i, i
+		FROM many, job j WHERE j.id = '%s'`, n, state, len(state)*1_000_000, state, result, j.ID)); err != nil {
+		t.Fatal(err)
+	}
+}
