@@ -102,7 +102,7 @@ func (h *Hub) runMatcher(ctx context.Context) error {
 // something back.
 func (h *Hub) matchAll(ctx context.Context) (held bool) {
 	var types []string
-	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
+	if err := h.Store.ReadFirst(ctx, func(tx *store.Tx) (err error) {
 		types, err = tx.QueuedAgentTypes()
 		return err
 	}); err != nil {
@@ -128,8 +128,9 @@ func (h *Hub) matchAll(ctx context.Context) (held bool) {
 	return held
 }
 
-// maxMatch bounds one transaction.
-const maxMatch = 64
+// maxMatch bounds one transaction. Whoever gets a job comes back at once to fetch it, so the more agents wait for a
+// second bundle, the longer they wait.
+const maxMatch = 500
 
 // matchType offers queued jobs of one type to the waiters that wait longest. more tells that there may be more to do,
 // held that a limit kept jobs from starting.
@@ -176,7 +177,7 @@ func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool)
 // there are. Agents that may not take a job are unfit.
 func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers []*offer, unfit []bool, held bool, err error) {
 	var refused []string
-	err = h.Store.Write(ctx, func(tx *store.Tx) (err error) {
+	err = h.Store.WriteFirst(ctx, func(tx *store.Tx) (err error) {
 		offers, unfit, refused = make([]*offer, len(ws)), make([]bool, len(ws)), nil
 		if err := tx.LockDispatch(); err != nil {
 			return err

@@ -2,8 +2,10 @@ package dispatch
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
@@ -70,14 +72,14 @@ func countStatements(t *testing.T, o store.Options) {
 	answers := make(chan agentapi.SyncResponse, n)
 	for _, hash := range hashes {
 		go func() {
-			res, err := h.Sync(t.Context(), hash, waits, 0)
+			res, err := h.Sync(t.Context(), hash, waits, time.Minute)
 			if err != nil {
 				t.Error(err)
 			}
 			answers <- res
 		}()
 	}
-	for waiting := 0; waiting < n; {
+	for waiting := 0; waiting < n; runtime.Gosched() {
 		h.mu.Lock()
 		waiting = len(h.waiting["s1-many"])
 		h.mu.Unlock()

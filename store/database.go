@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 )
 
@@ -23,6 +24,7 @@ type database struct {
 	dialect string
 	writer  *sql.DB
 	reader  *sql.DB
+	urgent  *sql.DB // PostgreSQL only: connections that requests which go first do not have to wait for
 
 	// SQLite only: group commit. A request waits in pending until some request leads: the leader runs a batch of
 	// them in one transaction, each in its own savepoint, and flushes the disk once for all.
@@ -41,24 +43,31 @@ const maxBatch = 128
 
 func (d *database) close() error {
 	err := d.writer.Close()
+	if d.urgent != nil {
+		err = errors.Join(err, d.urgent.Close())
+	}
 	if d.reader != d.writer {
 		err = errors.Join(err, d.reader.Close())
 	}
 	return err
 }
 
-func (d *database) write(ctx context.Context, fn txFunc) error {
+func (d *database) write(ctx context.Context, first bool, fn txFunc) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	// Once begun, a write is not abandoned half way: an interrupted statement would roll back its whole batch.
 	ctx = context.WithoutCancel(ctx)
 	if d.dialect == postgresDialect {
-		return d.writePostgres(ctx, fn)
+		return d.writePostgres(ctx, first, fn)
 	}
 	r := &writeRequest{fn: fn, done: make(chan error, 1)}
 	d.mu.Lock()
-	d.pending = append(d.pending, r)
+	if first {
+		d.pending = slices.Insert(d.pending, 0, r)
+	} else {
+		d.pending = append(d.pending, r)
+	}
 	d.mu.Unlock()
 	for {
 		select {
@@ -129,21 +138,29 @@ func (d *database) commitBatch(ctx context.Context, batch []*writeRequest, errs 
 	return err
 }
 
-func (d *database) writePostgres(ctx context.Context, fn txFunc) error {
+func (d *database) writePostgres(ctx context.Context, first bool, fn txFunc) error {
+	db := d.writer
+	if first {
+		db = d.urgent
+	}
 	for try := 0; ; try++ {
-		err := d.inTx(ctx, d.writer, nil, fn)
+		err := d.inTx(ctx, db, nil, fn)
 		if err == nil || try == 9 || !retryable(err) {
 			return err
 		}
 	}
 }
 
-func (d *database) read(ctx context.Context, fn txFunc) error {
+func (d *database) read(ctx context.Context, first bool, fn txFunc) error {
+	db := d.reader
+	if first && d.urgent != nil {
+		db = d.urgent
+	}
 	o := &sql.TxOptions{ReadOnly: true}
 	if d.dialect == postgresDialect {
 		o.Isolation = sql.LevelRepeatableRead // the default shows a new state to every statement
 	}
-	return d.inTx(ctx, d.reader, o, fn)
+	return d.inTx(ctx, db, o, fn)
 }
 
 func (d *database) inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, fn txFunc) error {

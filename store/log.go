@@ -17,12 +17,12 @@ type LogTx struct {
 
 // WriteLog is Write for the log database.
 func (s *Store) WriteLog(ctx context.Context, fn func(*LogTx) error) error {
-	return s.writeTo(ctx, s.logs, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
+	return s.writeTo(ctx, s.logs, false, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
 }
 
 // ReadLog is Read for the log database.
 func (s *Store) ReadLog(ctx context.Context, fn func(*LogTx) error) error {
-	return s.readFrom(ctx, s.logs, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
+	return s.readFrom(ctx, s.logs, false, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
 }
 
 // Wake notifies the waiters of these keys once the transaction is durable.

@@ -113,18 +113,29 @@ func (s *Store) Dialect() string { return s.main.dialect }
 // than once (PostgreSQL asks for that after a deadlock), so it must set, not add to, what it hands out. It must do no
 // input or output of its own.
 func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
-	return s.writeTo(ctx, s.main, fn)
+	return s.writeTo(ctx, s.main, false, fn)
+}
+
+// WriteFirst is Write ahead of everybody who waits to write. It is for the few transactions that many others follow
+// from: with a thousand results waiting, one that gives out the next jobs must not queue behind all of them.
+func (s *Store) WriteFirst(ctx context.Context, fn func(*Tx) error) error {
+	return s.writeTo(ctx, s.main, true, fn)
 }
 
 // Read runs fn on one consistent view.
 func (s *Store) Read(ctx context.Context, fn func(*Tx) error) error {
-	return s.readFrom(ctx, s.main, fn)
+	return s.readFrom(ctx, s.main, false, fn)
 }
 
-func (s *Store) writeTo(ctx context.Context, d *database, fn func(*Tx) error) error {
+// ReadFirst is Read ahead of everybody who waits to read.
+func (s *Store) ReadFirst(ctx context.Context, fn func(*Tx) error) error {
+	return s.readFrom(ctx, s.main, true, fn)
+}
+
+func (s *Store) writeTo(ctx context.Context, d *database, first bool, fn func(*Tx) error) error {
 	var keys []string
 	var kept *keptError
-	err := d.write(ctx, func(ctx context.Context, q querier) error {
+	err := d.write(ctx, first, func(ctx context.Context, q querier) error {
 		tx := &Tx{ctx: ctx, q: s.watched(q), dialect: d.dialect, Now: s.clock()}
 		err := fn(tx)
 		keys, kept = tx.keys, nil
@@ -154,8 +165,8 @@ type keptError struct{ err error }
 func (k *keptError) Error() string { return k.err.Error() }
 func (k *keptError) Unwrap() error { return k.err }
 
-func (s *Store) readFrom(ctx context.Context, d *database, fn func(*Tx) error) error {
-	err := d.read(ctx, func(ctx context.Context, q querier) error {
+func (s *Store) readFrom(ctx context.Context, d *database, first bool, fn func(*Tx) error) error {
+	err := d.read(ctx, first, func(ctx context.Context, q querier) error {
 		return fn(&Tx{ctx: ctx, q: s.watched(q), dialect: d.dialect, Now: s.clock()})
 	})
 	return classify(err)

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,12 +133,6 @@ func testOfferJobs(s *suite) {
 	})
 	s.equal("the third job", s.reasons("job", jobs[2].ID), []string{"queued"})
 	s.write(func(t *store.Tx) error { return t.OfferJobs(nil, "dispatch") })
-	found := map[string]*signalbox.Agent{}
-	s.write(func(t *store.Tx) (err error) {
-		found, err = t.LockAgents([]string{agents[0].ID, agents[2].ID, signalbox.NewID()})
-		return err
-	})
-	s.equal("locked agents", slices.Sorted(maps.Keys(found)), slices.Sorted(slices.Values([]string{agents[0].ID, agents[2].ID})))
 
 	j := *made[0].Job
 	j.State, j.Result, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, j.CreatedAt, j.CreatedAt.Add(90*time.Second)
@@ -154,16 +147,16 @@ func testOfferJobs(s *suite) {
 	s.equal("how long jobs ran", get(s, func(t *store.Tx) ([]time.Duration, error) { return t.RanFor("s1-linux", 5) }), []time.Duration{90 * time.Second})
 }
 
-func testOrganization(s *suite) {
+func testLimits(s *suite) {
 	read := func() *signalbox.Organization { return get(s, (*store.Tx).Organization) }
 	s.equal("at first", read(), &signalbox.Organization{})
 	wake, stop := s.s.Watch(store.KeyRoom)
 	defer stop()
 	s.write(func(t *store.Tx) error {
-		return t.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: 7}, "user:ann")
+		return t.UpdateOrganization(&signalbox.Organization{MaxRunningJobs: 7}, "user:ann", "")
 	})
 	s.equal("changed", read(), &signalbox.Organization{MaxRunningJobs: 7})
-	s.equal("history", s.reasons("organization", "settings"), []string{"changed"})
+	s.equal("history", s.reasons("organization", "organization"), []string{"changed"})
 	select {
 	case <-wake:
 	default:
@@ -175,7 +168,7 @@ func testOrganization(s *suite) {
 		if err := t.UpdateProject(w.project, "test", "limit"); err != nil {
 			return err
 		}
-		return t.UpdateAgentType(w.agentType, "test")
+		return t.UpdateAgentType(w.agentType, "test", "")
 	})
 	s.equal("project", get(s, func(t *store.Tx) (*signalbox.Project, error) { return t.Project(w.project.ID) }), w.project)
 	s.equal("agent type", get(s, func(t *store.Tx) (*signalbox.AgentType, error) { return t.AgentType("s1-linux") }), w.agentType)

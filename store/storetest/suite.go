@@ -33,7 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ClaimsExcludeOneAnother", testClaimsExcludeOneAnother},
 		{"Lines", testLines},
 		{"OfferJobs", testOfferJobs},
-		{"Organization", testOrganization},
+		{"Limits", testLimits},
 		{"Attempt", testAttempt},
 		{"AgentType", testAgentType},
 		{"RegistrationToken", testRegistrationToken},
