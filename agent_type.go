@@ -52,6 +52,9 @@ func (t *AgentType) Validate() error {
 		return Errorf(CodeInvalid, "an agent with a job can count as lost after 60 to %d seconds of silence (0 is the default, %d), not after %d",
 			MaxLostAfter/time.Second, DefaultLostAfter/time.Second, t.LostAfter/time.Second)
 	}
+	if err := ValidateJobLimit(t.MaxRunningJobs); err != nil {
+		return err
+	}
 	switch t.Projects {
 	case "", ProjectsAll:
 		if len(t.ProjectIDs) > 0 {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -81,6 +82,7 @@ func changes(a, b *signalbox.AgentType) string {
 	note(a.Naming.Origin != b.Naming.Origin || a.Naming.Account != b.Naming.Account || strings.Join(a.Naming.Roles, ",") != strings.Join(b.Naming.Roles, ","), "names")
 	note(a.Projects != b.Projects || strings.Join(a.ProjectIDs, ",") != strings.Join(b.ProjectIDs, ","), "projects: "+strings.TrimSpace(string(b.Projects)+" "+strings.Join(b.ProjectIDs, " ")))
 	note(a.Forks != b.Forks, map[bool]string{true: "forked code may run", false: "forked code may not run"}[b.Forks])
+	note(a.MaxRunningJobs != b.MaxRunningJobs, fmt.Sprintf("max_running_jobs %d", b.MaxRunningJobs))
 	return strings.Join(out, "; ")
 }
 

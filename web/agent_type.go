@@ -35,6 +35,7 @@ type typeSettings struct {
 	Release, Lost  string // seconds, for the form
 	ReleaseWords   string
 	LostWords      string
+	MaxRunning     int // 0 is no limit
 	AWS            bool
 	Account, Roles string
 	AllProjects    bool
@@ -103,7 +104,7 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 
 func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {
 	v := typeSettings{
-		Release: strconv.Itoa(int(t.ReleaseAfter / time.Second)), Lost: strconv.Itoa(int(t.LostAfter / time.Second)), Forks: t.Forks,
+		Release: strconv.Itoa(int(t.ReleaseAfter / time.Second)), Lost: strconv.Itoa(int(t.LostAfter / time.Second)), Forks: t.Forks, MaxRunning: t.MaxRunningJobs,
 		ReleaseWords: "free at once", LostWords: clock(signalbox.DefaultLostAfter) + " of silence (the default)", AllProjects: t.Projects != signalbox.ProjectsAllowed,
 		AWS: t.Naming.Origin == signalbox.NamesFromAWS, Account: t.Naming.Account, Roles: strings.Join(t.Naming.Roles, ", "), ProjectWords: "all",
 	}
@@ -165,6 +166,19 @@ func formSeconds(r *http.Request, field, what string) (time.Duration, error) {
 	return time.Duration(n) * time.Second, nil
 }
 
+// formLimit reads a field that holds how many jobs may hold agents at once; nothing is no limit.
+func formLimit(r *http.Request, field string) (int, error) {
+	text := strings.TrimSpace(r.PostForm.Get(field))
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, signalbox.Errorf(signalbox.CodeInvalid, "The number of jobs at once must be a number, not %.40q", text)
+	}
+	return n, nil
+}
+
 func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
@@ -177,6 +191,10 @@ func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
+	most, err := formLimit(r, "max_running_jobs")
+	if err != nil {
+		return err
+	}
 	var projects []string
 	if r.PostForm.Get("projects_access") == "allowed" {
 		if projects, err = w.projectsNamed(r, r.PostForm.Get("projects")); err != nil {
@@ -186,6 +204,7 @@ func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) err
 	name := r.PathValue("type")
 	_, err = w.o.Fleet.ChangeType(r.Context(), name, func(t *signalbox.AgentType) error {
 		t.ReleaseAfter, t.LostAfter, t.Forks = release, lost, r.PostForm.Get("forks") == "true"
+		t.MaxRunningJobs = most
 		t.Projects, t.ProjectIDs, t.Naming = signalbox.ProjectsAll, nil, signalbox.AgentNaming{}
 		if r.PostForm.Get("projects_access") == "allowed" {
 			t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, projects

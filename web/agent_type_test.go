@@ -152,14 +152,14 @@ func TestAgentTypeForms(t *testing.T) {
 
 	settings := url.Values{
 		"projects_access": {"allowed"}, "projects": {"parcel-api\r\ntariff-engine"}, "forks": {"true"}, "names": {"aws"}, "account": {"123456789012"},
-		"roles": {"ci-*, x"}, "release_after": {"120"}, "lost_after": {"600"},
+		"roles": {"ci-*, x"}, "release_after": {"120"}, "lost_after": {"600"}, "max_running_jobs": {"3"},
 	}
 	if status, location, text := post(base, settings); status != http.StatusSeeOther || location != base {
 		t.Fatalf("settings: %d %s %s", status, location, text)
 	}
 	_, text = s.get(base)
-	s.has(text, "parcel-api, tariff-engine", "may run here", "account 123456789012, roles ci-*, x", "kept for 2:00", "10:00 of silence")
-	for field, bad := range map[string]string{"projects": "nope", "account": "1", "roles": "", "release_after": "59", "lost_after": "x"} {
+	s.has(text, "parcel-api, tariff-engine", "may run here", "account 123456789012, roles ci-*, x", "kept for 2:00", "10:00 of silence", "at most 3")
+	for field, bad := range map[string]string{"projects": "nope", "account": "1", "roles": "", "release_after": "59", "lost_after": "x", "max_running_jobs": "-1"} {
 		form := url.Values{}
 		for k, v := range settings {
 			form[k] = v

@@ -74,7 +74,7 @@ func values(s setting) (text, want string) {
 		return "7kB", "7000"
 	case interface{ Seconds() float64 }:
 		return "7m", "7m0s"
-	case int, int64:
+	case int, int64, *int:
 		return "7", "7"
 	}
 	return "some-text", "some-text"
@@ -108,7 +108,7 @@ func parse(t *testing.T, s setting, args ...string) string {
 	}
 	for _, again := range settings(k) {
 		if again.path == s.path && again.name == s.name {
-			return fmt.Sprint(again.flag.Target.Interface())
+			return fmt.Sprint(reflect.Indirect(again.flag.Target).Interface())
 		}
 	}
 	t.Fatalf("no setting %s %s", s.path, s.name)

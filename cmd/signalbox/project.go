@@ -60,7 +60,7 @@ type ProjectSetCmd struct {
 	Debug  string `help:"Jobs of which refs may be debugged: default_branch, non_default_branch, tag, pull_request, forked_pull_request, with commas between; none, or default." env:"SIGNALBOX_DEBUG_PERMISSIONS" placeholder:"KINDS"`
 	Attach string `help:"The same for entering jobs that run." env:"SIGNALBOX_ATTACH_PERMISSIONS" placeholder:"KINDS"`
 
-	MaxRunningJobs *int `help:"How many of its jobs may hold agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_MAX_RUNNING_JOBS" placeholder:"N"`
+	MaxRunningJobs *int `help:"How many of its jobs may hold agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_PROJECT_MAX_RUNNING_JOBS" placeholder:"N"`
 }
 
 // Help is what --help says beside the flags.
