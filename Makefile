@@ -47,8 +47,8 @@ test: ## all tests with the race detector and a PostgreSQL of their own; nothing
 	trap 'exit 130' INT; trap 'exit 143' TERM; \
 	. "$$dir/env"; \
 	export SIGNALBOX_TEST_REQUIRE=1; \
-	echo "$(GO) test -run 'TestEveryOrderOfEvents|TestRandomSchedules' ./engine"; \
-	$(GO) test -count=1 -run 'TestEveryOrderOfEvents|TestRandomSchedules' -v ./engine | grep -E 'states|schedules|FAIL|ok'; \
+	echo "$(GO) test -run 'TestEveryOrder|TestRandomSchedules' ./engine ./dispatch"; \
+	$(GO) test -count=1 -run 'TestEveryOrder|TestRandomSchedules' -v ./engine ./dispatch | grep -E 'states|schedules|FAIL|ok'; \
 	echo "$(GO) test -race -timeout 40m ./..."; \
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...; \
 	echo "make test: passed"

@@ -370,3 +370,22 @@ func TestAJobThatCannotBeNotedDoesNotRun(t *testing.T) {
 		t.Errorf("the log does not say why:\n%s", got)
 	}
 }
+
+// TestServerIsAwayWhenTheJobIsFetched: an agent that cannot reach the server goes on asking for its job; one that is
+// refused gives up after some tries.
+func TestServerIsAwayWhenTheJobIsFetched(t *testing.T) {
+	h := newHub(t, "true")
+	n := 0
+	h.when["job"] = func() { n++; h.down = n <= 15 }
+	h.when["sync"] = func() { h.down = false }
+	if reason, err := h.run(h.config()); reason != ExitRequested || err != nil || h.result != "passed" || n != 16 {
+		t.Errorf("away: %s, %v, %q after %d requests", reason, err, h.result, n)
+	}
+	h = newHub(t, "true")
+	refused := 0
+	h.when["job"] = func() { refused++ }
+	h.answers["job"] = 500
+	if reason, err := h.run(h.config()); reason != ExitRequested || err != nil || h.result != "failed" || refused != 10 {
+		t.Errorf("refused: %s, %v, %q after %d requests", reason, err, h.result, refused)
+	}
+}

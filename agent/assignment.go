@@ -17,6 +17,7 @@ import (
 type assignment struct {
 	agent    *Agent
 	id       string
+	attempt  string // as the server calls this try of it; "" when it does not say
 	pushing  context.Context
 	messages chan<- progress
 	fetching context.CancelFunc // ends the attempts to fetch the payload
@@ -73,7 +74,7 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 	o.Ready = begun.wait
 	o.Finished = func(result signalbox.JobResult, reason signalbox.Reason) {
 		if begun.wait() == nil {
-			if err := a.saveJob(lastJob{JobID: as.id, Phase: phaseFinished, Spool: name, Result: result, Reason: reason}); err != nil {
+			if err := a.saveJob(lastJob{JobID: as.id, Attempt: as.attempt, Phase: phaseFinished, Spool: name, Result: result, Reason: reason}); err != nil {
 				a.log.Error("a crash before the report would make this job a failed one", "error", err)
 			}
 		}
@@ -134,7 +135,7 @@ func (as *assignment) begin(p *pusher, name string) *begun {
 		defer close(b.pushed)
 		b.err = p.spool.saveMeta(p.meta)
 		if b.err == nil {
-			b.err = as.agent.saveJob(lastJob{JobID: as.id, Phase: phaseStarted, Spool: name})
+			b.err = as.agent.saveJob(lastJob{JobID: as.id, Attempt: as.attempt, Phase: phaseStarted, Spool: name})
 		}
 		close(b.noted)
 		p.run(as.pushing)
@@ -180,17 +181,21 @@ func (as *assignment) isStopped() bool {
 	return as.stopped
 }
 
-// fetch gets the payload, trying again while that can help.
+// fetch gets the payload, trying again while that can help. A server that is away is waited for: it has the job, and
+// gives it to another agent if it wants to.
 func (as *assignment) fetch(ctx context.Context) (*agentapi.JobPayload, error) {
 	t := as.agent.cfg.Timing
-	for try := 1; ; try++ {
-		p, err := as.agent.client.job(ctx, as.id)
+	for try, refused := 1, 0; ; try++ {
+		p, err := as.agent.client.job(ctx, as.id, as.attempt)
 		if err == nil {
 			return p, nil
 		}
 		// The job is not ours any more: it was stopped, or given to another agent.
 		withdrawn := gone(err) || status(err) == http.StatusGone
-		if withdrawn || try == t.GetJobAttempts || ctx.Err() != nil {
+		if status(err) != 0 {
+			refused++
+		}
+		if withdrawn || refused == t.GetJobAttempts || ctx.Err() != nil {
 			return nil, err
 		}
 		as.agent.log.Warn("the job cannot be fetched, trying again", "job", as.id, "attempt", try, "error", err)

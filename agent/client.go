@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -109,9 +110,13 @@ func (c *client) sync(ctx context.Context, r agentapi.SyncRequest) (agentapi.Syn
 	return out, c.call(ctx, q)
 }
 
-func (c *client) job(ctx context.Context, id string) (*agentapi.JobPayload, error) {
+func (c *client) job(ctx context.Context, id, attempt string) (*agentapi.JobPayload, error) {
 	var out agentapi.JobPayload
-	if err := c.call(ctx, request{method: http.MethodGet, url: c.base + agentapi.PathJobs + "/" + id, auth: c.auth(), out: &out}); err != nil {
+	at := c.base + agentapi.PathJobs + "/" + id
+	if attempt != "" {
+		at += "?attempt=" + url.QueryEscape(attempt)
+	}
+	if err := c.call(ctx, request{method: http.MethodGet, url: at, auth: c.auth(), out: &out}); err != nil {
 		return nil, err
 	}
 	return &out, nil

@@ -18,6 +18,7 @@ type loop struct {
 
 	state         agentapi.AgentState
 	jobID         string
+	attempt       string // which try of the job, as the server calls it
 	result        signalbox.JobResult
 	reason        signalbox.Reason // why it failed when its commands are not the cause
 	interruptedAt int64
@@ -81,7 +82,7 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 // it; an answer that came all the same is used.
 func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bool, err error) {
 	l.agent.tracker.report(l.state, l.jobID, l.result)
-	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt}
+	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt}
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
 	type answer struct {
@@ -141,7 +142,7 @@ func (l *loop) obey(ctx context.Context, r agentapi.SyncResponse) (ExitReason, b
 	switch r.Action {
 	case agentapi.ActionRunJob:
 		if l.state == agentapi.StateWaitingForJobs && r.JobID != "" {
-			l.start(ctx, r.JobID)
+			l.start(ctx, r.JobID, r.Attempt)
 		}
 	case agentapi.ActionStopJob:
 		if l.job != nil && (r.JobID == "" || r.JobID == l.jobID) && l.state != agentapi.StateFinishedJob {
@@ -152,7 +153,7 @@ func (l *loop) obey(ctx context.Context, r agentapi.SyncResponse) (ExitReason, b
 		if l.state == agentapi.StateFinishedJob {
 			l.agent.forgetJob()
 			l.endJob()
-			l.state, l.jobID, l.result, l.reason = agentapi.StateWaitingForJobs, "", "", ""
+			l.state, l.jobID, l.attempt, l.result, l.reason = agentapi.StateWaitingForJobs, "", "", "", ""
 		}
 	case agentapi.ActionShutdown:
 		if l.state == agentapi.StateFinishedJob {
@@ -187,14 +188,14 @@ func (l *loop) endJob() {
 	l.job = nil
 }
 
-func (l *loop) start(ctx context.Context, id string) {
+func (l *loop) start(ctx context.Context, id, attempt string) {
 	l.agent.log.Info("job assigned", "job", id)
-	l.state, l.jobID, l.result, l.reason = agentapi.StateStartingJob, id, "", ""
-	if err := l.agent.saveJob(lastJob{JobID: id, Phase: phaseAssigned}); err != nil {
+	l.state, l.jobID, l.attempt, l.result, l.reason = agentapi.StateStartingJob, id, attempt, "", ""
+	if err := l.agent.saveJob(lastJob{JobID: id, Attempt: attempt, Phase: phaseAssigned}); err != nil {
 		l.agent.log.Warn(err.Error())
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	as := l.assign(id, cancel)
+	as := l.assign(id, attempt, cancel)
 	go func() {
 		defer close(as.done)
 		defer cancel()
@@ -204,8 +205,8 @@ func (l *loop) start(ctx context.Context, id string) {
 	}()
 }
 
-func (l *loop) assign(id string, cancel context.CancelFunc) *assignment {
-	l.job = &assignment{agent: l.agent, id: id, pushing: l.pushing, messages: l.messages, fetching: cancel, done: make(chan struct{}), left: make(chan struct{})}
+func (l *loop) assign(id, attempt string, cancel context.CancelFunc) *assignment {
+	l.job = &assignment{agent: l.agent, id: id, attempt: attempt, pushing: l.pushing, messages: l.messages, fetching: cancel, done: make(chan struct{}), left: make(chan struct{})}
 	return l.job
 }
 
@@ -217,12 +218,12 @@ func (l *loop) takeUp(ctx context.Context, j *lastJob) {
 		a.deliverLeftovers(l.pushing, "")
 	case j.Phase == phaseAssigned: // nothing of it has run
 		a.deliverLeftovers(l.pushing, "")
-		l.start(ctx, j.JobID)
+		l.start(ctx, j.JobID, j.Attempt)
 	default:
 		a.log.Info("reporting what became of the job of an earlier process", "job", j.JobID, "result", j.Result, "reason", j.Reason)
 		a.deliverLeftovers(l.pushing, j.Spool)
-		l.state, l.jobID = agentapi.StateStoppingJob, j.JobID
-		as := l.assign(j.JobID, func() {})
+		l.state, l.jobID, l.attempt = agentapi.StateStoppingJob, j.JobID, j.Attempt
+		as := l.assign(j.JobID, j.Attempt, func() {})
 		go func() {
 			defer close(as.done)
 			if p := a.openLog(l.pushing, *j); p != nil {

@@ -36,12 +36,13 @@ const (
 
 // lastJob is the job that this agent has, until the server has taken its result.
 type lastJob struct {
-	JobID  string              `json:"job_id"`
-	Phase  phase               `json:"phase"`
-	Spool  string              `json:"spool,omitempty"` // name of its log, from phaseStarted on
-	Result signalbox.JobResult `json:"result,omitempty"`
-	Reason signalbox.Reason    `json:"reason,omitempty"`
-	Boot   string              `json:"boot,omitempty"` // which start of the machine it was begun in
+	JobID   string              `json:"job_id"`
+	Attempt string              `json:"attempt,omitempty"` // which try of it
+	Phase   phase               `json:"phase"`
+	Spool   string              `json:"spool,omitempty"` // name of its log, from phaseStarted on
+	Result  signalbox.JobResult `json:"result,omitempty"`
+	Reason  signalbox.Reason    `json:"reason,omitempty"`
+	Boot    string              `json:"boot,omitempty"` // which start of the machine it was begun in
 }
 
 func (a *Agent) accessFile() string { return filepath.Join(a.dir, "access.json") }
@@ -205,7 +206,7 @@ func (a *Agent) settle(ctx context.Context, j lastJob) {
 	}
 	retry := backoff{first: a.cfg.Timing.SyncMin, limit: a.cfg.Timing.SyncRetryMax}
 	for ctx.Err() == nil {
-		_, err := a.client.sync(ctx, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: j.JobID, JobResult: string(j.Result), JobReason: string(j.Reason)})
+		_, err := a.client.sync(ctx, agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: j.JobID, JobResult: string(j.Result), JobReason: string(j.Reason), Attempt: j.Attempt})
 		if err == nil || gone(err) {
 			return
 		}

@@ -64,6 +64,7 @@ type SyncRequest struct {
 	JobResult     string     `json:"job_result"`           // passed, failed, stopped; only in finished-job
 	JobReason     string     `json:"job_reason,omitempty"` // our agent only: why it failed when its commands are not the cause
 	InterruptedAt int64      `json:"interrupted_at"`       // Unix seconds of SIGTERM, 0 when not interrupted
+	Attempt       string     `json:"attempt,omitempty"`    // our agent only: which try of the job it speaks of, as it was told
 }
 
 // Action is the one instruction a sync answer gives.
@@ -93,6 +94,7 @@ type SyncResponse struct {
 	JobID          string         `json:"job_id"`
 	NextSyncAfter  int            `json:"next_sync_after"` // milliseconds; 0 or less lets the agent choose 3 to 6 s
 	ShutdownReason ShutdownReason `json:"shutdown_reason"`
+	Attempt        string         `json:"attempt,omitempty"` // with run-job to our agent: the id of the try, to be repeated in reports
 }
 
 // JobPayload is everything an agent needs to run a job.

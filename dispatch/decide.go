@@ -39,6 +39,7 @@ type Verdict struct {
 	Reason   signalbox.Reason
 	Action   agentapi.Action
 	JobID    string
+	Attempt  string
 	Shutdown agentapi.ShutdownReason
 }
 
@@ -85,7 +86,7 @@ func decideWaiting(v View, now time.Time) Verdict {
 	case v.Attempt.State == signalbox.AttemptOffered && bye != "":
 		return Verdict{Deed: DeedWithdraw, Action: agentapi.ActionShutdown, Shutdown: bye}
 	case v.Attempt.State == signalbox.AttemptOffered:
-		return Verdict{Action: agentapi.ActionRunJob, JobID: v.Attempt.JobID}
+		return Verdict{Action: agentapi.ActionRunJob, JobID: v.Attempt.JobID, Attempt: v.Attempt.ID}
 	case v.Forgot >= v.Limits.ForgetAfter:
 		return Verdict{Deed: DeedForgotten, Reason: signalbox.ReasonAgentRestarted, Action: agentapi.ActionContinue}
 	}
@@ -95,7 +96,7 @@ func decideWaiting(v View, now time.Time) Verdict {
 
 func decideRunning(v View, req agentapi.SyncRequest, now time.Time) Verdict {
 	stop := Verdict{Action: agentapi.ActionStopJob, JobID: req.JobID}
-	if v.Attempt == nil || v.Attempt.JobID != req.JobID {
+	if !v.speaksOf(req.JobID, req.Attempt) {
 		return stop // the job is over for us, or belongs to somebody else by now
 	}
 	a := v.Agent
@@ -110,6 +111,12 @@ func decideRunning(v View, req agentapi.SyncRequest, now time.Time) Verdict {
 		return Verdict{Deed: DeedRunning, Action: agentapi.ActionContinue}
 	}
 	return Verdict{Deed: DeedHoldBusy, Action: agentapi.ActionContinue}
+}
+
+// speaksOf tells whether a report about a job is about the agent's open attempt. Agents that do not say which try they
+// mean get no job twice.
+func (v View) speaksOf(jobID, attemptID string) bool {
+	return v.Attempt != nil && v.Attempt.JobID == jobID && (attemptID == "" || attemptID == v.Attempt.ID)
 }
 
 func decideFinished(v View, req agentapi.SyncRequest) (Verdict, error) {
@@ -129,12 +136,14 @@ func decideFinished(v View, req agentapi.SyncRequest) (Verdict, error) {
 		return Verdict{}, signalbox.Errorf(signalbox.CodeInvalid, "unknown job_result %.60q: a job has passed, failed or stopped", req.JobResult)
 	}
 	out := Verdict{Deed: DeedIgnore, Result: result, Action: agentapi.ActionWaitForJobs, JobID: ""}
-	if v.Attempt != nil && v.Attempt.JobID == jobID {
+	if v.speaksOf(jobID, req.Attempt) {
 		out.Deed = DeedFinish
 		out.Reason = finishReason(v, req, result)
 	}
 	a := v.Agent
 	switch {
+	case out.Deed == DeedIgnore && v.Attempt != nil:
+		// It has an offer that it will hear of when it waits.
 	case !a.DisabledAt.IsZero():
 		out.Action, out.Shutdown = agentapi.ActionShutdown, agentapi.ShutdownRequested
 	case a.SingleJob:

@@ -33,7 +33,7 @@ func queueJobs(tx *store.Tx, e *engine.Engine, p *signalbox.Project, agentType s
 			return nil, err
 		}
 		ppl, err := e.Create(tx, w, engine.Source{File: "p.yml", YAML: []byte(
-			"version: v1.0\nagent: {machine: {type: " + agentType + "}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"]}]}\n")}, "test")
+			"version: v1.0\nagent: {machine: {type: " + agentType + "}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"], retry: {on: [agent_restarted], limit: 3}}]}\n")}, "test")
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ import (
 type waiter struct {
 	agentType string
 	agentID   string
+	tells     bool        // its agent says in reports which try of a job they are about
 	picked    bool        // the matcher has it; it will send exactly one result
 	left      bool        // its sync no longer waits
 	result    chan *offer // capacity 1
@@ -182,15 +183,27 @@ func (h *Hub) offer(ctx context.Context, agentType string, ws []*waiter) (offers
 		if err := tx.LockDispatch(); err != nil {
 			return err
 		}
-		var q queue.View
-		if q, held, err = queue.Read(tx, agentType, len(ws)); err != nil || len(q.Lines) == 0 {
-			return err
-		}
 		agents, at, err := lockFree(tx, ws, unfit)
 		if err != nil {
 			return err
 		}
-		picks := queue.Assign(q, len(agents), nil)
+		var q queue.View
+		var tried map[store.Tried]bool
+		for n := len(ws); ; n = len(ws) + len(tried) { // jobs that do not fit must not hide those behind them
+			if q, held, err = queue.Read(tx, agentType, n); err != nil || len(q.Lines) == 0 {
+				return err
+			}
+			if tried, err = triedBefore(tx, q, ws, agents, at); err != nil {
+				return err
+			}
+			if n >= len(ws)+len(tried) {
+				break
+			}
+		}
+		fits := func(i int, j *store.QueuedJob) bool {
+			return ws[at[i]].tells || !tried[store.Tried{JobID: j.ID, AgentID: agents[i].ID}]
+		}
+		picks := queue.Assign(q, len(agents), fits)
 		held = held || queue.UsedUp(q, picks)
 		jobs, err := lockPicked(tx, picks)
 		if err != nil {
@@ -249,6 +262,25 @@ func lockFree(tx *store.Tx, ws []*waiter, unfit []bool) (agents []*signalbox.Age
 		}
 	}
 	return agents, at, nil
+}
+
+// triedBefore returns which agents must not get which jobs: one that does not say in its reports which try of a job they
+// are about gets none that it has fetched before, because a late report of the first try would end the second.
+func triedBefore(tx *store.Tx, q queue.View, ws []*waiter, agents []*signalbox.Agent, at []int) (map[store.Tried]bool, error) {
+	var jobs, silent []string
+	for _, l := range q.Lines {
+		for _, j := range l.Jobs {
+			if j.Attempts > 0 {
+				jobs = append(jobs, j.ID)
+			}
+		}
+	}
+	for i, g := range agents {
+		if !ws[at[i]].tells {
+			silent = append(silent, g.ID)
+		}
+	}
+	return tx.Tried(jobs, silent)
 }
 
 func lockPicked(tx *store.Tx, picks []queue.Pick) (map[string]*signalbox.Job, error) {

@@ -12,8 +12,9 @@ import (
 )
 
 // Fetch returns the payload of the job that is assigned to the agent with an access token. The attempt counts as
-// fetched before the payload leaves, and asking again gives the same payload.
-func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi.JobPayload, error) {
+// fetched before the payload leaves, and asking again gives the same payload. attemptID is "" from agents that do not
+// say which try they mean.
+func (h *Hub) Fetch(ctx context.Context, hash, jobID, attemptID, baseURL string) (*agentapi.JobPayload, error) {
 	p, err := h.find(ctx, hash)
 	if err != nil {
 		return nil, err
@@ -32,7 +33,7 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, baseURL string) (*agentapi
 		if err != nil {
 			return err
 		}
-		if ag.AttemptID == "" || ag.JobID != jobID {
+		if ag.AttemptID == "" || ag.JobID != jobID || attemptID != "" && attemptID != ag.AttemptID {
 			return none
 		}
 		if a, err = tx.Attempt(ag.AttemptID); err != nil {

@@ -234,7 +234,7 @@ func (h *Hub) serveJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.Fetch(r.Context(), hash, r.PathValue("job_id"), h.PublicURL(r))
+	p, err := h.Fetch(r.Context(), hash, r.PathValue("job_id"), r.URL.Query().Get("attempt"), h.PublicURL(r))
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 			return agentapi.SyncResponse{}, err
 		}
 		if v.Deed == DeedHold || v.Deed == DeedHoldBusy {
-			again, err := h.hold(ctx, p, view, v.Deed, deadline)
+			again, err := h.hold(ctx, p, view, v.Deed, deadline, wait)
 			if err != nil || !again {
 				return h.answer(v, wait), err
 			}
@@ -79,7 +79,7 @@ func (h *Hub) holdFor(state agentapi.AgentState, wait time.Duration) time.Durati
 }
 
 // hold waits for work or for a change of the agent. It returns false when the time is up.
-func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadline time.Time) (again bool, err error) {
+func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadline time.Time, wait time.Duration) (again bool, err error) {
 	left := deadline.Sub(h.Now())
 	if left <= 0 {
 		return false, nil
@@ -92,7 +92,7 @@ func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadl
 		if ag.IdleTimeout > 0 {
 			left = min(left, ag.IdleTimeout-view.Idle+time.Millisecond)
 		}
-		w = &waiter{agentType: ag.AgentType, agentID: ag.ID, result: make(chan *offer, 1)}
+		w = &waiter{agentType: ag.AgentType, agentID: ag.ID, tells: wait > 0, result: make(chan *offer, 1)}
 		got = w.result
 		h.enter(w)
 	case !ag.InterruptedAt.IsZero():
@@ -142,12 +142,15 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 	var err error
 	switch v.Deed {
 	case DeedWithdraw:
-		err = h.withdraw(ctx, at.ID, "the agent is leaving")
+		err = h.Store.Write(ctx, func(tx *store.Tx) error {
+			if err := engine.Withdraw(tx, at.ID, "the agent is leaving", Actor); err != nil {
+				return err
+			}
+			return retire(tx, ag.ID, actor, "leaving", "")
+		})
 	case DeedRetire:
 		err = h.Store.Write(ctx, func(tx *store.Tx) error {
-			row := *ag
-			row.DrainAt = tx.Now
-			return tx.UpdateAgent(&row, "", Actor, "idle", "no job for "+ag.IdleTimeout.String())
+			return retire(tx, ag.ID, Actor, "idle", "no job for "+ag.IdleTimeout.String())
 		})
 	case DeedForgotten:
 		h.Logger.Warn("an agent came back and knows nothing of its job", "agent", ag.Name, "job", at.JobID)
@@ -162,9 +165,14 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 	case DeedRunning:
 		err = h.Store.Write(ctx, func(tx *store.Tx) error { return engine.Running(tx, at.ID, actor) })
 	case DeedFinish:
-		err = h.Finish(ctx, at.ID, v.Result, v.Reason, "", actor)
+		err = h.finish(ctx, at.ID, func(tx *store.Tx) error {
+			if err := h.Engine.Finish(tx, at.ID, v.Result, v.Reason, "", actor); err != nil || v.Action != agentapi.ActionShutdown {
+				return err
+			}
+			return retire(tx, ag.ID, actor, "leaving", "") // what ended meanwhile did not make it leave
+		})
 	case DeedIgnore:
-		err = h.evidence(ctx, ag, req, v.Result)
+		err = h.evidence(ctx, ag, req, v)
 	default:
 		return nil
 	}
@@ -174,9 +182,13 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 
 // Finish ends an attempt and its log.
 func (h *Hub) Finish(ctx context.Context, attemptID string, result signalbox.JobResult, reason signalbox.Reason, detail, actor string) error {
-	if err := h.Store.Write(ctx, func(tx *store.Tx) error {
+	return h.finish(ctx, attemptID, func(tx *store.Tx) error {
 		return h.Engine.Finish(tx, attemptID, result, reason, detail, actor)
-	}); err != nil {
+	})
+}
+
+func (h *Hub) finish(ctx context.Context, attemptID string, write func(tx *store.Tx) error) error {
+	if err := h.Store.Write(ctx, write); err != nil {
 		return err
 	}
 	// The log decides nothing: should this fail, the next start of the server closes it.
@@ -191,21 +203,55 @@ func (h *Hub) withdraw(ctx context.Context, attemptID, why string) error {
 }
 
 // evidence keeps a report that concerns no open attempt of this agent. A repeat of the report that ended the attempt
-// is no news and changes nothing.
-func (h *Hub) evidence(ctx context.Context, ag *signalbox.Agent, req agentapi.SyncRequest, result signalbox.JobResult) error {
-	if !signalbox.IsID(req.JobID) {
-		return nil
-	}
+// is no news and changes nothing. An agent that is told to leave gets no job from then on.
+func (h *Hub) evidence(ctx context.Context, ag *signalbox.Agent, req agentapi.SyncRequest, v Verdict) error {
+	actor := "agent:" + ag.Name
 	return h.Store.Write(ctx, func(tx *store.Tx) error {
-		a, err := tx.LatestAttemptOn(req.JobID, ag.ID)
+		if v.Action == agentapi.ActionShutdown {
+			if err := retire(tx, ag.ID, actor, "leaving", ""); err != nil {
+				return err
+			}
+		}
+		if !signalbox.IsID(req.JobID) {
+			return nil
+		}
+		a, err := reported(tx, ag, req)
 		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-			return tx.Record("agent", ag.ID, "agent:"+ag.Name, "report about a job it never had", req.JobID+" "+string(result))
+			return tx.Record("agent", ag.ID, actor, "report about a job it never had", req.JobID+" "+string(v.Result))
 		}
 		if err != nil {
 			return err
 		}
-		return h.Engine.Finish(tx, a.ID, result, "", "", "agent:"+ag.Name)
+		if a.State != signalbox.AttemptEnded {
+			return signalbox.Errorf(signalbox.CodeConflict, "attempt %d of job %s was offered meanwhile", a.N, a.JobID)
+		}
+		return h.Engine.Finish(tx, a.ID, v.Result, "", "", actor)
 	})
+}
+
+// retire makes a free agent one that gets no job any more; CodeConflict when it has got one meanwhile.
+func retire(tx *store.Tx, agentID, actor, reason, detail string) error {
+	row, err := tx.LockAgent(agentID)
+	if err != nil {
+		return err
+	}
+	if row.AttemptID == "" && leaving(row) != "" {
+		return nil
+	}
+	row.DrainAt = tx.Now
+	return tx.UpdateAgent(row, "", actor, reason, detail)
+}
+
+// reported returns the attempt of an agent that a report is about, CodeNotFound when there is none.
+func reported(tx *store.Tx, ag *signalbox.Agent, req agentapi.SyncRequest) (*signalbox.Attempt, error) {
+	if req.Attempt == "" {
+		return tx.LatestAttemptOn(req.JobID, ag.ID)
+	}
+	a, err := tx.Attempt(req.Attempt)
+	if err == nil && (a.JobID != req.JobID || a.AgentID != ag.ID) {
+		err = signalbox.Errorf(signalbox.CodeNotFound, "attempt %.60s is another agent's", req.Attempt)
+	}
+	return a, err
 }
 
 // interrupted stores the moment an agent was asked to go, once.
@@ -230,6 +276,9 @@ func (h *Hub) interrupted(ctx context.Context, p *presence, at int64) error {
 // answer turns a verdict into the wire's words and says when to sync again.
 func (h *Hub) answer(v Verdict, wait time.Duration) agentapi.SyncResponse {
 	r := agentapi.SyncResponse{Action: v.Action, JobID: v.JobID, ShutdownReason: v.Shutdown}
+	if wait > 0 {
+		r.Attempt = v.Attempt
+	}
 	r.NextSyncAfter = int(h.next(v, wait).Milliseconds())
 	return r
 }

@@ -75,12 +75,6 @@ func (e *Engine) ended(tx *store.Tx, j *signalbox.Job, actor string) error {
 	return tx.Record("job", j.DebugOf, actor, "debug session ended", j.ID+" "+why(signalbox.Result(j.Result), j.Reason))
 }
 
-// timeUp tells whether a job that reports this result has used up its time rather than done what it had to do. The one
-// command of a debug job waits for as long as its limit, so either may be noticed first; it means the same.
-func timeUp(j *signalbox.Job, result signalbox.JobResult, now time.Time) bool {
-	return j.DebugOf != "" && result == signalbox.JobPassed && j.TimeLimit > 0 && !j.StartedAt.IsZero() && now.Sub(j.StartedAt) >= j.TimeLimit
-}
-
 // EndOverdue stops the jobs, blocks and pipelines whose time is over.
 func (e *Engine) EndOverdue(tx *store.Tx, actor string) error {
 	jobs, err := tx.JobsOverLimit(tx.Now, 100)

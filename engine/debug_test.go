@@ -196,30 +196,3 @@ func TestDebugIsRefused(t *testing.T) {
 		t.Errorf("an agent type that is gone: %v", err)
 	}
 }
-
-func TestTimeUp(t *testing.T) {
-	start := time.Unix(1000, 0)
-	j := signalbox.Job{DebugOf: "x", TimeLimit: time.Minute, StartedAt: start}
-	for _, c := range []struct {
-		name   string
-		change func(*signalbox.Job)
-		result signalbox.JobResult
-		at     time.Duration
-		want   bool
-	}{
-		{"the wait ended", nil, signalbox.JobPassed, time.Minute, true},
-		{"the wait was cut short from inside", nil, signalbox.JobPassed, 59 * time.Second, false},
-		{"the machinery failed late", nil, signalbox.JobFailed, 2 * time.Minute, false},
-		{"an ordinary job", func(j *signalbox.Job) { j.DebugOf = "" }, signalbox.JobPassed, 2 * time.Minute, false},
-		{"without a limit", func(j *signalbox.Job) { j.TimeLimit = 0 }, signalbox.JobPassed, 2 * time.Minute, false},
-		{"never started", func(j *signalbox.Job) { j.StartedAt = time.Time{} }, signalbox.JobPassed, 2 * time.Minute, false},
-	} {
-		k := j
-		if c.change != nil {
-			c.change(&k)
-		}
-		if got := timeUp(&k, c.result, start.Add(c.at)); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
-	}
-}

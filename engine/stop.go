@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/attempt"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -67,34 +68,21 @@ func (e *Engine) Refuse(tx *store.Tx, id, why, actor string) error {
 	return e.ended(tx, j, actor)
 }
 
-// stopJob makes a job finished and stopped. Nobody has fetched an offered attempt, so it ends with the job; an
-// attempt that runs stays open until its agent has cleaned up, and the agent is told at its next contact.
+// stopJob makes a job finished and stopped, with its newest attempt.
 func stopJob(tx *store.Tx, j *signalbox.Job, reason signalbox.Reason, actor string) error {
 	j, err := tx.LockJob(j.ID)
 	if err != nil {
 		return err
 	}
-	if j.State == signalbox.JobFinished {
-		return nil
+	r := attempt.Rows{Job: j}
+	if j.State.Active() {
+		a, err := tx.Attempt(j.AttemptID)
+		if err != nil {
+			return err
+		}
+		if r, err = rows(tx, j, a); err != nil {
+			return err
+		}
 	}
-	from := j.State
-	j.State, j.Result, j.Reason, j.FinishedAt = signalbox.JobFinished, signalbox.JobStopped, reason, tx.Now
-	if err := tx.UpdateJob(j, from, actor, "stopped: "+string(reason), ""); err != nil {
-		return err
-	}
-	if from == signalbox.JobQueued {
-		return nil
-	}
-	a, err := tx.Attempt(j.AttemptID)
-	if err != nil {
-		return err
-	}
-	switch a.State {
-	case signalbox.AttemptOffered:
-		return endAttempt(tx, a, signalbox.JobStopped, reason, actor)
-	case signalbox.AttemptFetched, signalbox.AttemptRunning:
-		a.StopRequestedAt = tx.Now
-		return tx.UpdateAttempt(a, a.State, actor, "stop requested", string(reason))
-	}
-	return nil
+	return write(tx, r, r.Stop(reason, tx.Now), actor)
 }

@@ -43,6 +43,27 @@ func (t *Tx) LatestAttemptOn(jobID, agentID string) (*signalbox.Attempt, error) 
 		`SELECT `+attemptColumns+` FROM attempt WHERE job_id = $1 AND agent_id = $2 ORDER BY n DESC LIMIT 1`, jobID, agentID)
 }
 
+// Tried is a job that an agent has fetched before.
+type Tried struct{ JobID, AgentID string }
+
+// Tried returns which of some agents have fetched which of some jobs.
+func (t *Tx) Tried(jobIDs, agentIDs []string) (map[Tried]bool, error) {
+	if len(jobIDs) == 0 || len(agentIDs) == 0 {
+		return nil, nil
+	}
+	rows, err := many(t, "attempt", func(s scanner, p *Tried) error { return s.Scan(&p.JobID, &p.AgentID) },
+		`SELECT DISTINCT job_id, agent_id FROM attempt WHERE job_id IN (`+list(1, len(jobIDs))+`) AND agent_id IN (`+
+			list(len(jobIDs)+1, len(agentIDs))+`) AND fetched_at > 0`, anys(anys(nil, jobIDs), agentIDs)...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[Tried]bool, len(rows))
+	for _, p := range rows {
+		out[*p] = true
+	}
+	return out, nil
+}
+
 // UpdateAttempt writes the fields that change while an attempt lives, if its state is still from.
 func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, actor, reason, detail string) error {
 	n, err := t.exec(`UPDATE attempt SET state = $1, result = $2, reason = $3, late_result = $4, fetched_at = $5, running_at = $6,

@@ -44,6 +44,7 @@ type QueuedJob struct {
 	ID        string
 	ProjectID string
 	Priority  int
+	Attempts  int // how often it was offered before
 	queuedAt  int64
 }
 
@@ -71,14 +72,16 @@ func (t *Tx) HeadsOf(agentType string, projectIDs []string, n int) ([]*QueuedJob
 			q.WriteString(` UNION ALL `)
 		}
 		args = append(args, id)
-		q.WriteString(`SELECT id, project_id, priority, queued_at FROM (SELECT id, project_id, priority, queued_at FROM job
+		q.WriteString(`SELECT id, project_id, priority, attempt_n, queued_at FROM (SELECT id, project_id, priority, attempt_n, queued_at FROM job
 			WHERE agent_type = $1 AND project_id = ` + list(len(args), 1) + ` AND state = 'queued'
 			ORDER BY priority DESC, queued_at, id LIMIT $2) AS head`)
 	}
 	if len(projectIDs) == 0 {
 		return nil, nil
 	}
-	return many(t, "queued job", func(s scanner, j *QueuedJob) error { return s.Scan(&j.ID, &j.ProjectID, &j.Priority, &j.queuedAt) },
+	return many(t, "queued job", func(s scanner, j *QueuedJob) error {
+		return s.Scan(&j.ID, &j.ProjectID, &j.Priority, &j.Attempts, &j.queuedAt)
+	},
 		q.String(), args...)
 }
 

@@ -118,6 +118,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		return do(
 			drop(tx.QueuedAgentTypes()), drop(tx.Lines("s1-linux")), drop(tx.HeadsOf("s1-linux", []string{project.ID, "other"}, 64)),
 			drop(tx.ActiveJobs("s1-linux")), drop(tx.ActiveJobs("")), drop(tx.LastTurn("s1-linux")), drop(tx.LockQueued([]string{job.ID, "other"})),
+			drop(tx.Tried([]string{job.ID, "other"}, []string{agent.ID, "other"})),
 			drop(tx.LockAgents([]string{agent.ID, "other"})), drop(tx.QueuedOf("s1-linux")), drop(tx.AheadInLine(job)),
 			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
 			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),

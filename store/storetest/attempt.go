@@ -63,6 +63,10 @@ func testAttempt(s *suite) {
 	id := func(a *signalbox.Attempt) string { return a.ID }
 	s.equal("of the job", ids(get(s, func(t *store.Tx) ([]*signalbox.Attempt, error) { return t.Attempts(one.ID) }), id), []string{a.ID, b.ID})
 	s.equal("newest on the agent", get(s, func(t *store.Tx) (*signalbox.Attempt, error) { return t.LatestAttemptOn(one.ID, agentA) }), b)
+	s.equal("who has fetched what", get(s, func(t *store.Tx) (map[store.Tried]bool, error) {
+		return t.Tried([]string{one.ID, two.ID, "other"}, []string{agentA, agentB, "other"})
+	}), map[store.Tried]bool{{JobID: one.ID, AgentID: agentA}: true}) // the others were only offered
+	s.equal("nobody", get(s, func(t *store.Tx) (map[store.Tried]bool, error) { return t.Tried([]string{one.ID}, nil) }), map[store.Tried]bool(nil))
 	s.missing("on another agent", func(t *store.Tx) error { _, err := t.LatestAttemptOn(one.ID, agentB); return err })
 	s.missing("unknown id", func(t *store.Tx) error { _, err := t.Attempt(signalbox.NewID()); return err })
 }
