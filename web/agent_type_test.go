@@ -87,7 +87,7 @@ func TestAgentPagesAreForWhoMaySeeThem(t *testing.T) {
 			t.Errorf("a member may post to %s: %d", path, status)
 		}
 	}
-	s.role = signalbox.RoleAdmin
+	s.as(signalbox.RoleAdmin)
 	_, agents = s.get("/agents")
 	s.has(agents, "Registration refused", "build-09", "10.0.4.31", "12 tries", `value="build-03"`, "192.0.2.7")
 	_, typ = s.get("/agents/self_hosted/s1-linux")
@@ -108,7 +108,7 @@ var tokenText = regexp.MustCompile(`<pre>([0-9a-f]{80})</pre>`)
 
 func TestAgentTypeForms(t *testing.T) {
 	s := newBusySite(t)
-	s.role = signalbox.RoleAdmin
+	s.as(signalbox.RoleAdmin)
 	post := func(path string, form url.Values) (int, string, string) {
 		t.Helper()
 		status, header, text := s.do(http.MethodPost, path, form)
@@ -179,7 +179,7 @@ func TestAgentTypeForms(t *testing.T) {
 
 func TestChangingAgentsInBulk(t *testing.T) {
 	s := newBusySite(t)
-	s.role = signalbox.RoleAdmin
+	s.as(signalbox.RoleAdmin)
 	drained := func() (names []string) {
 		s.write(func(tx *store.Tx) error {
 			all, err := tx.Agents("")

@@ -61,7 +61,7 @@ func TestBrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newBusySite(t)
 	signedOut := newSite(t)
-	signedOut.role = ""
+	signedOut.as("")
 	// Where pictures of the pages are put for looking at them; without it none are taken.
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
 	problems := listen(t, ctx)
@@ -93,9 +93,9 @@ func TestBrowser(t *testing.T) {
 	s.fillFleet()
 	for _, p := range pages {
 		address := s.url + p.path
-		s.role = signalbox.RoleMember
+		s.as(signalbox.RoleMember)
 		if strings.HasPrefix(p.name, "admin-") {
-			s.role = signalbox.RoleAdmin
+			s.as(signalbox.RoleAdmin)
 		}
 		if p.name == "login" {
 			address = signedOut.url + p.path

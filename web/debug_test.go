@@ -46,11 +46,11 @@ func TestDebugButton(t *testing.T) {
 	if button(s.debugSession(s.failed).ID) {
 		t.Error("a debug session can be debugged")
 	}
-	s.role = signalbox.RoleViewer
+	s.as(signalbox.RoleViewer)
 	if button(s.failed.ID) {
 		t.Error("a viewer is offered a session")
 	}
-	s.role = signalbox.RoleMember
+	s.as(signalbox.RoleMember)
 	s.project.CustomPermissions = true
 	s.write(func(tx *store.Tx) error { return tx.UpdateProject(s.project, "user:ana", "rules") })
 	if _, text := s.get("/jobs/" + s.failed.ID); button(s.failed.ID) || !strings.Contains(text, "You are not allowed to debug jobs on") {
@@ -82,7 +82,8 @@ func TestStartingADebugSession(t *testing.T) {
 	if status, _, text := s.do(http.MethodPost, path, url.Values{}); status != http.StatusForbidden || !strings.Contains(text, "on a tag of this project") {
 		t.Errorf("%d", status)
 	}
-	s.role, s.stops = signalbox.RoleViewer, nil
+	s.as(signalbox.RoleViewer)
+	s.stops = nil
 	if status, _, _ := s.do(http.MethodPost, path, url.Values{}); status != http.StatusForbidden || len(s.stops) != 0 {
 		t.Errorf("a viewer: %d %q", status, s.stops)
 	}

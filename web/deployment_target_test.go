@@ -123,7 +123,7 @@ func TestCordonOnThePage(t *testing.T) {
 	if status, _, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {"true"}}); status != 403 {
 		t.Errorf("a member cordons: %d", status)
 	}
-	s.role = signalbox.RoleAdmin
+	s.as(signalbox.RoleAdmin)
 	if _, text := s.get("/projects/parcel-api/deployments"); !strings.Contains(text, base+"staging/cordon") || !strings.Contains(text, "Uncordon") {
 		t.Error("an administrator is not offered to cordon")
 	}
@@ -175,7 +175,7 @@ func TestAPromotionThroughATargetOnThePage(t *testing.T) {
 		"Nothing may be deployed to vault from main.", "The project has no deployment target gone any more."); strings.Contains(text, "Promote…") {
 		t.Error("somebody whom every target refuses is offered to promote")
 	}
-	s.role = signalbox.RoleAdmin
+	s.as(signalbox.RoleAdmin)
 	if text := page(); strings.Count(text, "Promote…") != 1 || strings.Contains(text, "may deploy to production.") {
 		t.Error("an administrator may promote to production, and the page does not offer it, or offers more")
 	}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,7 +32,7 @@ type site struct {
 	logs  *joblog.Log
 	web   *Web
 	url   string
-	role  signalbox.Role // of whoever asks
+	role  atomic.Value // signalbox.Role of whoever asks; browsers ask when they like
 	now   time.Time
 	stops []string
 	fail  error // what the stopper answers
@@ -80,7 +81,8 @@ func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, act
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{t: t, role: signalbox.RoleMember, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
+	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
+	s.as(signalbox.RoleMember)
 	var err error
 	if s.store, err = store.Open(t.Context(), store.Options{Dir: t.TempDir(), Now: func() time.Time { return s.now }}); err != nil {
 		t.Fatal(err)
@@ -101,16 +103,20 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// as changes who asks from now on.
+func (s *site) as(role signalbox.Role) { s.role.Store(role) }
+
 // handler does what the server does around the routes: who asks, may they, show errors.
 func (s *site) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.web.Routes() {
 		mux.HandleFunc(rt.Pattern, func(rw http.ResponseWriter, r *http.Request) {
-			if s.role != "" {
-				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Role: s.role}}))
+			role := s.role.Load().(signalbox.Role)
+			if role != "" {
+				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Role: role}}))
 			}
 			var err error
-			if p := rt.Access.Permission(); p != "" && !auth.Can(s.role, auth.Permission(p)) {
+			if p := rt.Access.Permission(); p != "" && !auth.Can(role, auth.Permission(p)) {
 				err = signalbox.Errorf(signalbox.CodeForbidden, "this needs the permission %s", p)
 			} else {
 				err = rt.Handler(rw, r)

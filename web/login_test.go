@@ -15,7 +15,7 @@ import (
 
 func TestSignInAndOut(t *testing.T) {
 	s := newSite(t)
-	s.role = ""
+	s.as("")
 	hash, err := auth.HashPassword(t.Context(), "correct horse")
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestTries(t *testing.T) {
 	}
 
 	s := newSite(t)
-	s.role = ""
+	s.as("")
 	for range 5 {
 		s.do("POST", "/login", url.Values{"name": {"bob"}, "password": {"x"}})
 	}

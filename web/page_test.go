@@ -177,7 +177,7 @@ func TestHostileText(t *testing.T) {
 		}
 	}
 	// Whoever signs in gets the same text back.
-	s.role = ""
+	s.as("")
 	_, _, text := s.do("POST", "/login", url.Values{"name": {hostile}, "password": {"x"}, "next": {"//evil.example/"}})
 	checkPage(t, text)
 	if strings.Contains(text, "<script>") || strings.Contains(text, "evil.example/\"") {
@@ -317,7 +317,7 @@ func TestStop(t *testing.T) {
 	if status, _, text := s.do("POST", "/jobs/"+s.running.ID+"/stop", url.Values{}); status != 409 || !strings.Contains(text, "The job had already finished.") {
 		t.Errorf("a refused stop answers %d", status)
 	}
-	s.role = signalbox.RoleViewer
+	s.as(signalbox.RoleViewer)
 	if status, _, _ := s.do("POST", "/jobs/"+s.running.ID+"/stop", url.Values{}); status != 403 {
 		t.Errorf("a viewer's stop answers %d", status)
 	}

@@ -65,7 +65,7 @@ func TestPromotionsOnThePage(t *testing.T) {
 	if strings.Contains(text, "Nameless block 1") {
 		t.Error("the block of after_pipeline has a name that nobody knows")
 	}
-	s.role = signalbox.RoleViewer
+	s.as(signalbox.RoleViewer)
 	if _, text = s.get("/workflows/" + p.WorkflowID); strings.Contains(text, "Promote…") || strings.Contains(text, "Run all again") {
 		t.Error("a viewer is offered to start something")
 	}
@@ -111,7 +111,7 @@ func TestPromoteAndRerun(t *testing.T) {
 	if status, _, text := s.do("POST", base+"/pipelines/"+p.ID+"/promote", form); status != 400 || !strings.Contains(text, "Missing value for required parameter") {
 		t.Errorf("a refusal answers %d", status)
 	}
-	s.role = signalbox.RoleViewer
+	s.as(signalbox.RoleViewer)
 	for _, path := range []string{base + "/rerun", base + "/pipelines/" + p.ID + "/rerun", base + "/pipelines/" + p.ID + "/promote"} {
 		if status, _, _ := s.do("POST", path, form); status != 403 {
 			t.Errorf("a viewer's %s answers %d", path, status)
