@@ -5,6 +5,15 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
+// NoAgent says why no agent could be given a job of a workflow now, "" when there is a type of agent for it.
+func (e *Engine) NoAgent(tx *store.Tx, projectID string, w *signalbox.Workflow, spec signalbox.JobSpec) (string, error) {
+	name, problem, err := e.agentType(tx, spec)
+	if err != nil || problem != "" {
+		return problem, err
+	}
+	return e.permits(tx, projectID, w.ID)(name)
+}
+
 // permits says why jobs of a workflow may not run on an agent type, "" when they may.
 type permits func(agentType string) (problem string, err error)
 

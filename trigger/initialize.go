@@ -168,7 +168,13 @@ func (t *Trigger) initialize(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return t.o.Store.Write(ctx, func(tx *store.Tx) error { return t.o.Engine.Initialize(tx, id, c, engine.Actor) })
+	return t.o.Store.Write(ctx, func(tx *store.Tx) error {
+		c, err := t.linted(tx, c, p.File, project.ID, w)
+		if err != nil {
+			return err
+		}
+		return t.o.Engine.Initialize(tx, id, c, engine.Actor)
+	})
 }
 
 // compileFor gives up on a project that is gone, and waits for a repository that is away.

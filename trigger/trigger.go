@@ -222,8 +222,12 @@ func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signa
 		return wf, all[0], nil
 	}
 	ppl, err := t.o.Engine.Announce(tx, wf, p.file, p.actor, p.parameters...)
+	var compiled engine.Compiled
 	if err == nil {
-		err = t.o.Engine.Initialize(tx, ppl.ID, p.compiled, p.actor)
+		compiled, err = t.linted(tx, p.compiled, p.file, wf.ProjectID, wf)
+	}
+	if err == nil {
+		err = t.o.Engine.Initialize(tx, ppl.ID, compiled, p.actor)
 	}
 	if err == nil {
 		ppl, err = tx.Pipeline(ppl.ID)
