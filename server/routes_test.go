@@ -213,3 +213,30 @@ func TestClientAddress(t *testing.T) {
 		}
 	}
 }
+
+// Weakness 15 of the list in docs/invariants.md: who somebody is and what belongs to whom never comes from a header that a
+// client can write.
+func TestWeakness15OrganizationFromAHeader(t *testing.T) {
+	s := open(t)
+	token := s.token(t, signalbox.RoleAdmin)
+	for _, path := range []string{"/api/v1alpha/projects", "/api/v1alpha/self_hosted_agent_types", "/api/v1alpha/organization", "/api/v1beta/secrets"} {
+		plain := s.ask("GET", path, token)
+		for _, header := range []string{"X-Semaphore-Org-Id", "X-Semaphore-Org-Username", "X-Semaphore-User-Id"} {
+			for _, auth := range []string{token, ""} {
+				r := httptest.NewRequest("GET", path, nil)
+				r.Header.Set(header, signalbox.NewID())
+				if auth != "" {
+					r.Header.Set("Authorization", "Token "+auth)
+				}
+				w := httptest.NewRecorder()
+				s.handler.ServeHTTP(w, r)
+				if auth == "" && w.Code != http.StatusUnauthorized {
+					t.Errorf("%s with %s alone: %d", path, header, w.Code)
+				}
+				if auth != "" && (w.Code != http.StatusOK || w.Body.String() != plain.Body.String()) {
+					t.Errorf("%s with %s: %d %s, without %s", path, header, w.Code, w.Body, plain.Body)
+				}
+			}
+		}
+	}
+}
