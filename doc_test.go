@@ -1,6 +1,8 @@
 package signalbox_test
 
 import (
+	"go/ast"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -39,5 +41,37 @@ func TestFilesStayShort(t *testing.T) {
 		case f.lines > longFile:
 			t.Logf("%s has %d lines; about 400 is the aim", f.path, f.lines)
 		}
+	}
+}
+
+var testName = regexp.MustCompile("`(Test[A-Z][A-Za-z0-9_]*)(/[^`]*)?`")
+
+// What the documents call a test is one.
+func TestNamedTestsExist(t *testing.T) {
+	tests := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, d := range f.syntax.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && f.test && fn.Recv == nil {
+				tests[fn.Name.Name] = true
+			}
+		}
+	}
+	named := 0
+	if err := walkTree(func(name string) error {
+		if !strings.HasSuffix(name, ".md") {
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		for _, m := range testName.FindAllStringSubmatch(string(text), -1) {
+			if named++; !tests[m[1]] {
+				t.Errorf("%s names the test %s, which does not exist", name, m[1])
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if named < 100 {
+		t.Errorf("only %d tests are named: the search is broken", named)
 	}
 }
