@@ -176,13 +176,16 @@ type RefreshResponse struct {
 	Token string `json:"token"`
 }
 
-// MetricsResponse is the answer to GET /metrics.
+// MetricsResponse is the answer to GET /metrics. What is ours stands beside the objects that official autoscalers know,
+// because they add up all numbers of jobs and publish all of agents.
 type MetricsResponse struct {
-	Jobs   JobMetrics   `json:"jobs"`
-	Agents AgentMetrics `json:"agents"`
+	Jobs          JobMetrics   `json:"jobs"`
+	Agents        AgentMetrics `json:"agents"`
+	DesiredAgents int          `json:"desired_agents"` // how many agents could work now, limits considered
 }
 
-// JobMetrics counts the jobs of one agent type; it is also the whole answer of GET /occupancy.
+// JobMetrics counts the jobs of one agent type; it is also the whole answer of GET /occupancy. It has no other fields,
+// because autoscalers add up all that there are.
 type JobMetrics struct {
 	Queued  int `json:"queued"`
 	Running int `json:"running"`

@@ -74,8 +74,12 @@ type Options struct {
 	// Identify asks AWS who signed an address; default: sts.New(sts.Options{}).Ask.
 	Identify func(ctx context.Context, address string) (sts.Identity, error)
 	Timing   Timing
-	Now      func() time.Time // default time.Now
-	Logger   *slog.Logger     // default: discard
+	// What operators measure; by default nobody is told. They are called by many goroutines and must return at once.
+	OnSync       func(took time.Duration)    // a sync was answered; time for which it was held on purpose is not counted
+	OnRegistered func(agentType string)      // an agent registered
+	OnRefused    func(why signalbox.Refusal) // a registration was turned away
+	Now          func() time.Time            // default time.Now
+	Logger       *slog.Logger                // default: discard
 }
 
 // Hub answers agents. Its routes may be served before and while Run runs; without Run nothing is dispatched.
@@ -116,6 +120,15 @@ func New(o Options) (*Hub, error) {
 	}
 	if o.Identify == nil {
 		o.Identify = sts.New(sts.Options{Now: o.Now}).Ask
+	}
+	if o.OnSync == nil {
+		o.OnSync = func(time.Duration) {}
+	}
+	if o.OnRegistered == nil {
+		o.OnRegistered = func(string) {}
+	}
+	if o.OnRefused == nil {
+		o.OnRefused = func(signalbox.Refusal) {}
 	}
 	o.Timing = o.Timing.withDefaults()
 	return &Hub{

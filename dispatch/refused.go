@@ -42,6 +42,15 @@ type refusals struct {
 	new map[refusedKey]*signalbox.RefusedRegistration
 }
 
+// turnedAway counts and keeps a registration that was refused.
+func (h *Hub) turnedAway(err error, typ *signalbox.AgentType, who Registrant, req agentapi.RegisterRequest) {
+	var why *refusal
+	if errors.As(err, &why) {
+		h.OnRefused(why.reason)
+	}
+	h.refused.note(err, typ, who, req, h.Now())
+}
+
 // note keeps a refusal for people to see. It holds nothing by which somebody could register.
 func (r *refusals) note(err error, typ *signalbox.AgentType, who Registrant, req agentapi.RegisterRequest, now time.Time) {
 	var why *refusal

@@ -32,7 +32,7 @@ func (h *Hub) Routes() []route.Route {
 		own("POST "+agentapi.Base+agentapi.PathDisconnect, h.serveDisconnect),
 		own("GET "+agentapi.Base+agentapi.PathMetrics, h.serveMetrics),
 		own("GET "+agentapi.Base+agentapi.PathOccupancy, h.serveOccupancy),
-		own("GET "+agentapi.Base+agentapi.PathJobs, h.serveJobs),
+		{Pattern: "GET " + agentapi.Base + agentapi.PathJobs, Access: route.OwnToken, Style: route.JSON, Handler: h.serveJobs},
 		own("POST "+agentapi.LogsBase+"/{job_id}", h.servePush),
 		own("GET "+agentapi.LogsBase+"/{job_id}", h.servePull),
 	}
@@ -111,7 +111,7 @@ func (h *Hub) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	var typ *signalbox.AgentType
 	var req agentapi.RegisterRequest
 	refused := func(err error) error {
-		h.refused.note(err, typ, who, req, h.Now())
+		h.turnedAway(err, typ, who, req)
 		return err
 	}
 	var err error
@@ -132,7 +132,9 @@ func (h *Hub) serveRegister(w http.ResponseWriter, r *http.Request) error {
 	}
 	res, err := h.Register(r.Context(), who, typ, req)
 	if err != nil {
-		h.refused.note(err, typ, who, req, h.Now())
+		h.turnedAway(err, typ, who, req)
+	} else {
+		h.OnRegistered(typ.Name)
 	}
 	switch signalbox.ErrorCode(err) {
 	case "":
@@ -264,58 +266,4 @@ func (h *Hub) serveDisconnect(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, err = io.WriteString(w, "disconnected")
 	return ignoreHangUp(err)
-}
-
-func (h *Hub) metrics(r *http.Request) (m agentapi.MetricsResponse, typ *signalbox.AgentType, err error) {
-	hash, err := token(r)
-	if err != nil {
-		return m, nil, err
-	}
-	err = h.Store.Read(r.Context(), func(tx *store.Tx) error {
-		a, err := admit(tx, Registrant{TokenHash: hash, IP: h.ClientIP(r)}, false)
-		if err != nil {
-			return err
-		}
-		typ = a.typ
-		if m.Jobs.Queued, m.Jobs.Running, err = tx.CountJobs(typ.Name); err != nil {
-			return err
-		}
-		m.Agents.Idle, m.Agents.Occupied, err = tx.CountAgents(typ.ID)
-		return err
-	})
-	return m, typ, err
-}
-
-func (h *Hub) serveMetrics(w http.ResponseWriter, r *http.Request) error {
-	m, _, err := h.metrics(r)
-	if err != nil {
-		return err
-	}
-	return replyJSON(w, http.StatusOK, m)
-}
-
-func (h *Hub) serveOccupancy(w http.ResponseWriter, r *http.Request) error {
-	m, _, err := h.metrics(r)
-	if err != nil {
-		return err
-	}
-	return replyJSON(w, http.StatusOK, m.Jobs)
-}
-
-func (h *Hub) serveJobs(w http.ResponseWriter, r *http.Request) error {
-	_, typ, err := h.metrics(r)
-	if err != nil {
-		return err
-	}
-	out := agentapi.JobList{Jobs: []agentapi.JobRef{}}
-	if err := h.Store.Read(r.Context(), func(tx *store.Tx) error {
-		ids, err := tx.QueuedJobIDs(typ.Name, 500)
-		for _, id := range ids {
-			out.Jobs = append(out.Jobs, agentapi.JobRef{ID: id})
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	return replyJSON(w, http.StatusOK, out)
 }

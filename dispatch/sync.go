@@ -13,7 +13,13 @@ import (
 
 // Sync answers one sync of the agent with an access token. wait is how long the agent allows to be held in any state
 // (Prefer: wait=N), 0 for official agents, which may be held only while they wait. ctx ends when the agent hangs up.
-func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration) (agentapi.SyncResponse, error) {
+func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration) (res agentapi.SyncResponse, err error) {
+	begin, held := h.Now(), time.Duration(0)
+	defer func() {
+		if err == nil {
+			h.OnSync(h.Now().Sub(begin) - held)
+		}
+	}()
 	p, err := h.find(ctx, hash)
 	if err != nil {
 		return agentapi.SyncResponse{}, err
@@ -42,7 +48,9 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 			return agentapi.SyncResponse{}, err
 		}
 		if v.Deed == DeedHold || v.Deed == DeedHoldBusy {
+			from := h.Now()
 			again, err := h.hold(ctx, p, view, v.Deed, deadline, wait)
+			held += h.Now().Sub(from)
 			if err != nil || !again {
 				return h.answer(v, wait), err
 			}

@@ -195,13 +195,6 @@ func (t *Tx) AgentCounts() (map[string]int, error) {
 	return out, nil
 }
 
-// CountAgents returns how many living, enabled agents of a type are free and how many have a job.
-func (t *Tx) CountAgents(agentTypeID string) (idle, occupied int, err error) {
-	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(CASE WHEN attempt_id = '' THEN 1 END), COUNT(CASE WHEN attempt_id <> '' THEN 1 END)
-		FROM agent WHERE agent_type_id = $1 AND gone_at = 0 AND state = 'registered' AND disabled_at = 0`, agentTypeID).Scan(&idle, &occupied)
-	return idle, occupied, err
-}
-
 // LastGone returns when the last agent of a type went, the zero time when none did.
 func (t *Tx) LastGone(agentTypeID string) (gone time.Time, err error) {
 	err = t.q.QueryRowContext(t.ctx, `SELECT COALESCE(MAX(gone_at), 0) FROM agent WHERE agent_type_id = $1 AND gone_at > 0`, agentTypeID).Scan(at{&gone})

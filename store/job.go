@@ -130,6 +130,7 @@ func (t *Tx) UpdateJob(j *signalbox.Job, from signalbox.JobState, actor, reason,
 	if err := changed(n, "job", j.ID); err != nil {
 		return err
 	}
+	t.jobChanged(j, from)
 	if j.DebugOf != "" {
 		t.Wake(KeyJob(j.ID), KeyJob(j.DebugOf))
 	} else {

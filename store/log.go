@@ -17,11 +17,13 @@ type LogTx struct {
 
 // WriteLog is Write for the log database.
 func (s *Store) WriteLog(ctx context.Context, fn func(*LogTx) error) error {
+	defer s.timed(true, true)()
 	return s.writeTo(ctx, s.logs, false, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
 }
 
 // ReadLog is Read for the log database.
 func (s *Store) ReadLog(ctx context.Context, fn func(*LogTx) error) error {
+	defer s.timed(true, false)()
 	return s.readFrom(ctx, s.logs, false, func(t *Tx) error { return fn(&LogTx{Now: t.Now, t: t}) })
 }
 

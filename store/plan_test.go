@@ -54,38 +54,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		t.Fatal(err)
 	}
 	defer st.Close()
-	project := &signalbox.Project{Name: "demo", GitURL: "/srv/demo.git", PipelineFile: "p.yml"}
-	job := &signalbox.Job{AgentType: "s1-linux", Priority: 50, State: signalbox.JobQueued}
-	agent := &signalbox.Agent{AgentType: "s1-linux", Name: "one", State: signalbox.AgentRegistered}
-	if err := st.Write(t.Context(), func(tx *store.Tx) error {
-		typ := &signalbox.AgentType{Name: "s1-linux"}
-		if err := tx.CreateAgentType(typ, "test"); err != nil {
-			return err
-		}
-		agent.AgentTypeID = typ.ID
-		if err := tx.CreateAgent(agent, "hash"); err != nil {
-			return err
-		}
-		if err := tx.CreateProject(project, "test"); err != nil {
-			return err
-		}
-		w, _, err := tx.CreateWorkflow(&signalbox.Workflow{ProjectID: project.ID, Ref: "refs/heads/main", RefType: "branch", RequestToken: "x"}, "test")
-		if err != nil {
-			return err
-		}
-		p := &signalbox.Pipeline{WorkflowID: w.ID, ProjectID: project.ID, State: signalbox.PipelineRunning}
-		if err := tx.CreatePipeline(p, "test"); err != nil {
-			return err
-		}
-		b := &signalbox.Block{PipelineID: p.ID, State: signalbox.BlockRunning}
-		if err := tx.CreateBlock(b); err != nil {
-			return err
-		}
-		job.BlockID, job.PipelineID, job.WorkflowID, job.ProjectID = b.ID, p.ID, w.ID, project.ID
-		return tx.CreateJob(job, "test")
-	}); err != nil {
-		t.Fatal(err)
-	}
+	project, job, agent := queueOne(t, st)
 	fillJobs(t, db, job, "finished", 30_000)
 	fillJobs(t, db, job, "queued", 5_000)
 	fillJobs(t, db, job, "running", 50)
@@ -122,7 +91,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.LockAgents([]string{agent.ID, "other"})), drop(tx.QueuedOf("s1-linux")), drop(tx.AheadInLine(job)),
 			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
 			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),
-			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(),
+			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(), drop(tx.CountAgents("s1-linux", tx.Now)), drop(tx.CountAgents("", tx.Now)), drop(tx.JobCounts()),
 		)
 	}); err != nil {
 		t.Fatal(err)
@@ -143,10 +112,48 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 	}
 }
 
+// queueOne stores one queued job, with all that it is part of, and an agent for it.
+func queueOne(t *testing.T, st *store.Store) (*signalbox.Project, *signalbox.Job, *signalbox.Agent) {
+	t.Helper()
+	project := &signalbox.Project{Name: "demo", GitURL: "/srv/demo.git", PipelineFile: "p.yml"}
+	job := &signalbox.Job{AgentType: "s1-linux", Priority: 50, State: signalbox.JobQueued}
+	agent := &signalbox.Agent{AgentType: "s1-linux", Name: "one", State: signalbox.AgentRegistered}
+	if err := st.Write(t.Context(), func(tx *store.Tx) error {
+		typ := &signalbox.AgentType{Name: "s1-linux"}
+		if err := tx.CreateAgentType(typ, "test"); err != nil {
+			return err
+		}
+		agent.AgentTypeID = typ.ID
+		if err := tx.CreateAgent(agent, "hash"); err != nil {
+			return err
+		}
+		if err := tx.CreateProject(project, "test"); err != nil {
+			return err
+		}
+		w, _, err := tx.CreateWorkflow(&signalbox.Workflow{ProjectID: project.ID, Ref: "refs/heads/main", RefType: "branch", RequestToken: "x"}, "test")
+		if err != nil {
+			return err
+		}
+		p := &signalbox.Pipeline{WorkflowID: w.ID, ProjectID: project.ID, State: signalbox.PipelineRunning}
+		if err := tx.CreatePipeline(p, "test"); err != nil {
+			return err
+		}
+		b := &signalbox.Block{PipelineID: p.ID, State: signalbox.BlockRunning}
+		if err := tx.CreateBlock(b); err != nil {
+			return err
+		}
+		job.BlockID, job.PipelineID, job.WorkflowID, job.ProjectID = b.ID, p.ID, w.ID, project.ID
+		return tx.CreateJob(job, "test")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return project, job, agent
+}
+
 // literal puts values where placeholders are; what they are matters to no plan.
 func literal(text string) string {
 	text = regexp.MustCompile(`LIMIT \$\d+`).ReplaceAllString(text, "LIMIT 64")
-	text = regexp.MustCompile(`(priority|queued_at) ([<>=]) \$\d+`).ReplaceAllString(text, "$1 $2 50")
+	text = regexp.MustCompile(`(priority|queued_at|seen_at) ([<>=]) \$\d+`).ReplaceAllString(text, "$1 $2 50")
 	text = regexp.MustCompile(`CAST\(\$\d+ AS (BIGINT|INTEGER)\)`).ReplaceAllString(text, "1")
 	text = regexp.MustCompile(`changed_at = \$\d+`).ReplaceAllString(text, "changed_at = 1")
 	if strings.HasPrefix(text, "INSERT INTO attempt") {

@@ -24,6 +24,10 @@ type Options struct {
 
 	// OnStatement is called with the text of every statement before it runs; by default nothing is.
 	OnStatement func(text string)
+	// OnJob is called with every change of a job's state that this program made, once it is durable, and OnTransaction after
+	// every transaction; by default nothing is. Both are called by many goroutines and must return at once.
+	OnJob         func(JobChange)
+	OnTransaction func(Transaction)
 }
 
 // Store is an open pair of databases: the main one and the one for job logs.
@@ -34,6 +38,9 @@ type Store struct {
 	now  func() time.Time
 	log  *slog.Logger
 	seen func(string)
+
+	onJob         func(JobChange)
+	onTransaction func(Transaction)
 }
 
 // Open opens and migrates the databases. It refuses a schema that this program is too old to read.
@@ -47,7 +54,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{now: o.Now, log: o.Logger, seen: o.OnStatement}
+	s := &Store{now: o.Now, log: o.Logger, seen: o.OnStatement, onJob: o.OnJob, onTransaction: o.OnTransaction}
 	var err error
 	if o.URL != "" {
 		err = s.openPostgres(ctx, o.URL)
@@ -113,32 +120,37 @@ func (s *Store) Dialect() string { return s.main.dialect }
 // than once (PostgreSQL asks for that after a deadlock), so it must set, not add to, what it hands out. It must do no
 // input or output of its own.
 func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
+	defer s.timed(false, true)()
 	return s.writeTo(ctx, s.main, false, fn)
 }
 
 // WriteFirst is Write ahead of everybody who waits to write. It is for the few transactions that many others follow
 // from: with a thousand results waiting, one that gives out the next jobs must not queue behind all of them.
 func (s *Store) WriteFirst(ctx context.Context, fn func(*Tx) error) error {
+	defer s.timed(false, true)()
 	return s.writeTo(ctx, s.main, true, fn)
 }
 
 // Read runs fn on one consistent view.
 func (s *Store) Read(ctx context.Context, fn func(*Tx) error) error {
+	defer s.timed(false, false)()
 	return s.readFrom(ctx, s.main, false, fn)
 }
 
 // ReadFirst is Read ahead of everybody who waits to read.
 func (s *Store) ReadFirst(ctx context.Context, fn func(*Tx) error) error {
+	defer s.timed(false, false)()
 	return s.readFrom(ctx, s.main, true, fn)
 }
 
 func (s *Store) writeTo(ctx context.Context, d *database, first bool, fn func(*Tx) error) error {
 	var keys []string
+	var changes []JobChange
 	var kept *keptError
 	err := d.write(ctx, first, func(ctx context.Context, q querier) error {
 		tx := &Tx{ctx: ctx, q: s.watched(q), dialect: d.dialect, Now: s.clock()}
 		err := fn(tx)
-		keys, kept = tx.keys, nil
+		keys, changes, kept = tx.keys, tx.changes, nil
 		if errors.As(err, &kept) {
 			return nil
 		}
@@ -150,6 +162,7 @@ func (s *Store) writeTo(ctx context.Context, d *database, first bool, fn func(*T
 	if len(keys) > 0 {
 		s.wake.notify(keys)
 	}
+	s.tell(changes)
 	if kept != nil {
 		return kept.err
 	}
@@ -181,6 +194,7 @@ type Tx struct {
 	q       querier
 	dialect string
 	keys    []string
+	changes []JobChange
 }
 
 // Wake notifies the waiters of these keys once the transaction is durable.

@@ -170,19 +170,6 @@ func testAgentLists(s *suite) {
 	if n := since(time.Now().Add(time.Hour)); n != 0 {
 		s.Errorf("%d agents change in the future", n)
 	}
-	count := func(idle, occupied int) {
-		s.Helper()
-		s.read(func(t *store.Tx) error {
-			i, o, err := t.CountAgents(w.agentType.ID)
-			if i != idle || o != occupied {
-				s.Errorf("%d idle and %d occupied, want %d and %d", i, o, idle, occupied)
-			}
-			return err
-		})
-	}
-	count(1, 1)
-	update(a, func(a *signalbox.Agent) { a.DisabledAt = time.UnixMilli(1) })
-	count(0, 1)
 }
 
 func testHeartbeats(s *suite) {
