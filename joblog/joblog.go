@@ -31,6 +31,9 @@ type Options struct {
 	// Secrets knows what must not be in the logs, and Keys seal what is held back. Without them nothing is redacted.
 	Secrets Vault
 	Keys    *auth.Keyring
+	// OnAppend is told what became of every push, and how many bytes of JSON lines were stored, once that is durable. By
+	// default nobody is.
+	OnAppend func(out Outcome, stored int64)
 }
 
 // Log is the logs of all attempts. It may be used by many goroutines.
@@ -40,6 +43,7 @@ type Log struct {
 	recheck   time.Duration
 	heartbeat time.Duration
 	keys      *auth.Keyring
+	onAppend  func(Outcome, int64)
 	guards    guards
 	enc       *zstd.Encoder
 	dec       *zstd.Decoder
@@ -53,7 +57,7 @@ func New(o Options) *Log {
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat}
+	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat, onAppend: o.OnAppend}
 	if o.Secrets != nil && o.Keys != nil {
 		l.keys, l.guards.vault, l.guards.by = o.Keys, o.Secrets, map[string]*list.Element{}
 	}
@@ -100,6 +104,7 @@ func (l *Log) Append(ctx context.Context, attemptID, jobID string, from int64, b
 		ready = l.encode(from, events)
 	}
 	var out Outcome
+	var stored int64
 	err = l.store.WriteLog(ctx, func(t *store.LogTx) error {
 		head, err := t.LockLog(attemptID, jobID)
 		if err != nil {
@@ -109,14 +114,19 @@ func (l *Log) Append(ctx context.Context, attemptID, jobID string, from int64, b
 		if head.JobID == "" {
 			head.JobID = jobID
 		}
+		before := head.Bytes
 		if err := w.write(); err != nil {
 			return err
 		}
 		out = w.out
+		stored = head.Bytes - before
 		return nil
 	})
 	if err != nil {
 		return Outcome{}, fmt.Errorf("store events %d to %d of attempt %s: %w", from, from+int64(len(events))-1, attemptID, err)
+	}
+	if l.onAppend != nil {
+		l.onAppend(out, stored)
 	}
 	return out, nil
 }

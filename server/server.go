@@ -30,6 +30,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/metrics"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
@@ -51,6 +52,8 @@ type Options struct {
 	ArtifactDir    string       // folder for the files that jobs push; default: artifacts in Dir
 	DistDir        string       // folder with builds for other systems, offered for download
 	ArtifactLimit  int64        // bytes that one such file may have; 0 is no limit
+	MetricsListen  string       // host:port that shows metrics to anybody over plain HTTP; "" is none
+	Version        string       // of the program, for its metrics
 	Out            io.Writer    // what a person sees at start; default: discard
 	Logger         *slog.Logger // default: discard
 	Now            func() time.Time
@@ -71,6 +74,8 @@ type Server struct {
 	schedule *schedule.Scheduler
 	fleet    *fleet.Fleet
 	certs    *cert.Manager
+	metrics  *metrics.Metrics
+	scrapes  net.Listener // nil without Options.MetricsListen
 	listener net.Listener
 	handler  http.Handler
 	routes   []route.Route
@@ -114,15 +119,22 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.secure(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.listenForScrapes(); err != nil {
+		return nil, err
+	}
 	return s, s.wire()
 }
 
 func (s *Server) open(ctx context.Context) error {
-	so := store.Options{Dir: s.o.Dir, Now: s.o.Now, Logger: s.o.Logger}
+	var err error
+	s.metrics, err = metrics.New(metrics.Options{Registry: metrics.NewRegistry(), Version: s.o.Version, Logger: s.o.Logger})
+	if err != nil {
+		return err
+	}
+	so := store.Options{Dir: s.o.Dir, Now: s.o.Now, Logger: s.o.Logger, OnJob: s.metrics.Job, OnTransaction: s.metrics.Transaction}
 	if s.o.DatabaseURL != "" {
 		so.Dir, so.URL = "", s.o.DatabaseURL
 	}
-	var err error
 	if s.store, err = store.Open(ctx, so); err != nil {
 		return err
 	}
@@ -142,15 +154,19 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
-	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys})
+	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys, OnAppend: s.metrics.Log})
 	if s.fleet, err = fleet.New(fleet.Options{Store: s.store, Engine: s.engine, Log: s.logs, Logger: s.o.Logger}); err != nil {
 		return err
 	}
 	s.hub, err = dispatch.New(dispatch.Options{
 		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL, ClientIP: s.clientIP,
 		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,
+		OnSync: s.metrics.Sync, OnRegistered: s.metrics.Registered, OnRefused: s.metrics.Refused,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.metrics.Watch(s.hub.Demands)
 }
 
 // URL is where the server answers, as far as it knows itself.
@@ -296,6 +312,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(work)
 	g.Go(func() error { return s.store.Run(gctx) })
+	g.Go(func() error { return s.serveScrapes(gctx) })
 	g.Go(func() error { return s.hub.Run(gctx) })
 	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error { return s.trigger.Run(gctx) })
@@ -376,6 +393,11 @@ func (s *Server) Close() error {
 	var errs []error
 	if s.listener != nil {
 		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.scrapes != nil {
+		if err := s.scrapes.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}

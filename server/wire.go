@@ -42,7 +42,7 @@ func (s *Server) wire() error {
 	if s.builds, err = download.New(download.Options{Dir: s.o.DistDir, CAFile: s.CAFile()}); err != nil {
 		return err
 	}
-	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes(), s.builds.Routes())
+	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes(), s.builds.Routes(), s.scrapeRoutes())
 	return s.pages()
 }
 

@@ -21,6 +21,7 @@ type ServerCmd struct {
 	ArtifactDir    string   `help:"Folder for the files that jobs push; default: artifacts in the data folder. Servers that share a database must share it too, over a file system that all of them mount." name:"artifact-dir" env:"SIGNALBOX_ARTIFACT_DIR" placeholder:"DIR"`
 	Dist           string   `help:"Folder with builds for other systems, as make dist fills it; they are offered for download beside the running one." env:"SIGNALBOX_DIST" placeholder:"DIR"`
 	ArtifactLimit  int64    `help:"Bytes that one file pushed by a job may have; 0 is no limit." name:"artifact-limit" env:"SIGNALBOX_ARTIFACT_LIMIT" default:"0"`
+	MetricsListen  string   `help:"Show metrics for Prometheus to anybody who reaches this address, over plain HTTP, as in 127.0.0.1:9464. Without it /metrics of the server itself answers API tokens." name:"metrics-listen" env:"SIGNALBOX_METRICS_LISTEN" placeholder:"ADDR"`
 }
 
 // Help is what `signalbox server --help` says beside the flags.
@@ -52,7 +53,7 @@ func (c *ServerCmd) options(g *Globals) (server.Options, error) {
 	}
 	o := server.Options{
 		Dir: dir, DatabaseURL: c.Database, Listen: c.Listen, PublicURL: c.PublicURL, Insecure: c.InsecureHTTP,
-		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, Out: os.Stdout, Logger: g.logger(),
+		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, MetricsListen: c.MetricsListen, Version: version, Out: os.Stdout, Logger: g.logger(),
 	}
 	if o.HookCommand, err = hookCommand(dir); err != nil {
 		return server.Options{}, err
