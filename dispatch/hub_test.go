@@ -320,22 +320,6 @@ func TestRevokedRegistrationToken(t *testing.T) {
 	})
 }
 
-func TestMetricsAndJobsForAutoscalers(t *testing.T) {
-	bubble(t, func(r *replay) {
-		r.register(agentapi.RegisterRequest{Name: "one-agent"})
-		job := r.job()
-		for path, want := range map[string]string{
-			agentapi.PathMetrics:   `{"jobs":{"queued":1,"running":0},"agents":{"idle":1,"occupied":0}}`,
-			agentapi.PathOccupancy: `{"queued":1,"running":0}`,
-			agentapi.PathJobs:      `{"jobs":[{"id":"` + job + `"}]}`,
-		} {
-			if w := r.call("GET", agentapi.Base+path, "Token "+r.registration, nil); w.Code != 200 || w.Body.String() != want {
-				r.Errorf("%s: %d %s, want %s", path, w.Code, w.Body, want)
-			}
-		}
-	})
-}
-
 func TestALogTokenIsForItsOwnOpenAttempt(t *testing.T) {
 	bubble(t, func(r *replay) {
 		tokens, jobs, logs := map[string]string{}, map[string]string{}, map[string]string{}
