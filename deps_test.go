@@ -32,6 +32,11 @@ var forbidden = []struct {
 	{[]string{"fleet"}, []string{"api", "web", "server", "dispatch"}, "what people do to agents has no face and needs no hub"},
 	{[]string{"sts"}, []string{"store", "auth", "dispatch", "fleet"}, "asking AWS who somebody is needs no state of ours"},
 	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
+	{
+		[]string{"store", "queue", "joblog", "engine", "dispatch", "fleet", "api", "web"},
+		[]string{"metrics"},
+		"what happens is counted through functions in options; nothing but the server knows by whom",
+	},
 }
 
 func TestDependencyDirection(t *testing.T) {
@@ -186,6 +191,11 @@ var owners = []struct {
 		[]string{"github.com/adhocore/gronx"},
 		[]string{"cron"},
 		true, "what a cron expression means is decided in one place",
+	},
+	{
+		[]string{"github.com/prometheus"},
+		[]string{"metrics"},
+		true, "what is measured has one place that names it; other packages call functions they are given",
 	},
 	{
 		[]string{"go.yaml.in/yaml"},

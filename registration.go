@@ -39,6 +39,12 @@ const (
 	RefusedJob       Refusal = "job not available"
 )
 
+// Refusals are all reasons that there are.
+var Refusals = []Refusal{
+	RefusedNoToken, RefusedUnknown, RefusedRevoked, RefusedExpired, RefusedSpent, RefusedAddress, RefusedRequest, RefusedName, RefusedIdentity,
+	RefusedNameTaken, RefusedJob,
+}
+
 // RefusedRegistration is what is kept of registrations that were turned away for the same reason.
 type RefusedRegistration struct {
 	AgentTypeID string // "" when the token is unknown

@@ -2,9 +2,12 @@ package dispatch
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +15,10 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/engine"
+	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // scaler asks a route as an autoscaler does.
@@ -238,4 +244,70 @@ func TestRegistrationsAreTold(t *testing.T) {
 			r.Errorf("told %q, want %q", told, want)
 		}
 	})
+}
+
+func TestWhatAutoscalersAskCostsTheSameForAnyNumber(t *testing.T) {
+	var statements atomic.Int64
+	st := storetest.Open(t, store.Options{Dir: t.TempDir(), OnStatement: func(string) { statements.Add(1) }})
+	keys, err := auth.NewKeyring(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng := engine.New(engine.Options{Store: st})
+	h, err := New(Options{Store: st, Engine: eng, Log: joblog.New(joblog.Options{Store: st}), Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(fn func(*store.Tx) error) {
+		t.Helper()
+		if err := st.Write(t.Context(), fn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typ := &signalbox.AgentType{Name: "s1-linux"}
+	token, hash := auth.NewToken(auth.TokenRegistration)
+	write(func(tx *store.Tx) error {
+		if err := tx.CreateAgentType(typ, "test"); err != nil {
+			return err
+		}
+		return tx.CreateRegistrationToken(&signalbox.RegistrationToken{AgentTypeID: typ.ID, Name: "first"}, hash, "test")
+	})
+	measure := func() (one, all int64) {
+		t.Helper()
+		r := httptest.NewRequest("GET", agentapi.Base+agentapi.PathMetrics, nil)
+		r.Header.Set("Authorization", "Token "+token)
+		statements.Store(0)
+		if _, err := h.demand(r); err != nil {
+			t.Fatal(err)
+		}
+		one = statements.Swap(0)
+		if _, err := h.Demands(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return one, statements.Load()
+	}
+	one, all := measure()
+	for p := range 3 {
+		write(func(tx *store.Tx) error {
+			project, err := makeProject(tx, fmt.Sprintf("p%d", p), p)
+			if err != nil {
+				return err
+			}
+			other := &signalbox.AgentType{Name: fmt.Sprintf("s1-%d", p)}
+			if err := tx.CreateAgentType(other, "test"); err != nil {
+				return err
+			}
+			for i := range 20 {
+				name := fmt.Sprintf("agent-%d-%d", p, i)
+				if err := tx.CreateAgent(&signalbox.Agent{AgentTypeID: typ.ID, AgentType: typ.Name, Name: name, State: signalbox.AgentRegistered}, name); err != nil {
+					return err
+				}
+			}
+			_, err = queueJobs(tx, eng, project, typ.Name, 20)
+			return err
+		})
+	}
+	if one2, all2 := measure(); one2 != one || all2 != all {
+		t.Errorf("%d and %d statements with nothing there, %d and %d with 60 jobs, 60 agents and 4 types", one, all, one2, all2)
+	}
 }

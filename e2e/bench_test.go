@@ -114,7 +114,7 @@ func write(b *testing.B, s *server.Server, fn func(*store.Tx) error) {
 	}
 }
 
-func trusting(b *testing.B, caFile string, conns int) *http.Client {
+func trusting(b testing.TB, caFile string, conns int) *http.Client {
 	b.Helper()
 	text, err := os.ReadFile(caFile)
 	if err != nil {

@@ -15,7 +15,7 @@ type agentMetrics struct {
 }
 
 func newAgentMetrics() agentMetrics {
-	return agentMetrics{
+	a := agentMetrics{
 		sync: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "signalbox_sync_seconds", Help: "Time it took to answer a sync of an agent, without the time for which it was held on purpose.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -27,6 +27,10 @@ func newAgentMetrics() agentMetrics {
 			Name: "signalbox_registrations_refused_total", Help: "Registrations that were turned away, by the kind of reason.",
 		}, []string{"reason"}),
 	}
+	for _, why := range signalbox.Refusals { // a counter that is there from the start shows its first increase
+		a.refused.WithLabelValues(string(why))
+	}
+	return a
 }
 
 func (a agentMetrics) collectors() []prometheus.Collector {

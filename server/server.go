@@ -104,10 +104,11 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
-	s = &Server{o: o}
+	opening := &Server{o: o}
+	s = opening
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			err = errors.Join(err, opening.Close()) // s is nil by now
 		}
 	}()
 	if err := s.open(ctx); err != nil {
@@ -122,7 +123,10 @@ func New(ctx context.Context, o Options) (s *Server, err error) {
 	if err := s.listenForScrapes(); err != nil {
 		return nil, err
 	}
-	return s, s.wire()
+	if err := s.wire(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Server) open(ctx context.Context) error {
@@ -365,6 +369,9 @@ func (s *Server) announce() error {
 	fmt.Fprintf(s.o.Out, "Signalbox answers at %s\n", s.url)
 	if s.certs != nil {
 		fmt.Fprintf(s.o.Out, "Its certificate comes from its own CA. To trust it:\n  %s\n", s.certs.TrustHint())
+	}
+	if s.scrapes != nil {
+		fmt.Fprintf(s.o.Out, "Metrics are shown to anybody who reaches %s\n", s.MetricsURL())
 	}
 	if s.password != "" {
 		fmt.Fprintf(s.o.Out, "Sign in as %q with the password %s (shown only now).\n", adminName, s.password)
