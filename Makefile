@@ -16,7 +16,7 @@ PLATFORMS := windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 linux/arm64 f
 # What make dist builds, and what a server with --dist offers to machines that are to become agents.
 DIST      := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64
 
-.PHONY: help demo build dist check check-static test bench web fmt fmt-check vet cross-vet lint clean
+.PHONY: help demo build dist check check-static test sim bench web fmt fmt-check vet cross-vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,14 +41,19 @@ check: fmt-check vet cross-vet lint ## what to run before a commit: format, vet,
 
 check-static: fmt-check vet cross-vet lint web ## everything that needs no test run
 
+SEEDS ?= 10000
+
+sim: ## play SEEDS simulated worlds with faults, in virtual time
+	$(GO) test -count=1 -timeout 24h -run TestSimulation -v ./sim -seeds=$(SEEDS)
+
 test: ## all tests with the race detector and a PostgreSQL of their own; nothing is skipped
 	@dir=$$(scripts/setup-test-env $$$$); \
 	trap 'scripts/teardown-test-env "$$dir"' EXIT; \
 	trap 'exit 130' INT; trap 'exit 143' TERM; \
 	. "$$dir/env"; \
 	export SIGNALBOX_TEST_REQUIRE=1; \
-	echo "$(GO) test -run 'TestEveryOrder|TestRandomSchedules' ./engine ./dispatch"; \
-	$(GO) test -count=1 -run 'TestEveryOrder|TestRandomSchedules' -v ./engine ./dispatch | grep -E 'states|schedules|FAIL|ok'; \
+	echo "$(GO) test -run 'TestEveryOrder|TestRandomSchedules|TestSimulation' ./engine ./dispatch ./sim"; \
+	$(GO) test -count=1 -run 'TestEveryOrder|TestRandomSchedules|TestSimulation' -v ./engine ./dispatch ./sim | grep -E 'states|schedules|seed|FAIL|ok'; \
 	echo "$(GO) test -race -timeout 40m ./..."; \
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...; \
 	echo "make test: passed"
