@@ -33,3 +33,23 @@ func TestTimeUp(t *testing.T) {
 		}
 	}
 }
+
+func TestFetch(t *testing.T) {
+	at := time.Unix(1000, 0)
+	for _, c := range []struct {
+		state, want signalbox.AttemptState
+		changed     bool
+		code        signalbox.Code
+	}{
+		{signalbox.AttemptOffered, signalbox.AttemptFetched, true, ""},
+		{signalbox.AttemptFetched, signalbox.AttemptFetched, false, ""},
+		{signalbox.AttemptRunning, signalbox.AttemptRunning, false, ""},
+		{signalbox.AttemptEnded, signalbox.AttemptEnded, false, signalbox.CodeNotFound},
+	} {
+		r := Rows{Job: &signalbox.Job{State: signalbox.JobOffered}, Attempt: &signalbox.Attempt{State: c.state}}
+		change, err := r.Fetch(at)
+		if r.Attempt.State != c.want || (change != Change{}) != c.changed || signalbox.ErrorCode(err) != c.code {
+			t.Errorf("%s: %s, %+v, %v", c.state, r.Attempt.State, change, err)
+		}
+	}
+}
