@@ -39,7 +39,6 @@ type world struct {
 	skew   time.Duration
 	ran    map[string]string // what a simulated process really did, by attempt or job
 	events []string
-	quiet  bool
 }
 
 // server is one process of it.
