@@ -95,6 +95,11 @@ func (s *statusOnly) Write(b []byte) (int, error) {
 
 func (m *mux) serve(rt route.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rt.Style != route.Agent {
+			ctx, done := untilStopping(r.Context())
+			defer done()
+			r = r.WithContext(ctx)
+		}
 		err := m.admit(rt, &r)
 		if err == nil {
 			err = m.guard(rt, w, r)
@@ -103,7 +108,12 @@ func (m *mux) serve(rt route.Route) http.Handler {
 			return
 		}
 		if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-			return // nobody is there to read an answer
+			if r.Method != http.MethodGet && r.Method != http.MethodHead {
+				// Usually nobody is there to read an answer. Where we are the ones that leave, somebody is, and must not take the
+				// empty answer for a success.
+				panic(http.ErrAbortHandler)
+			}
+			return
 		}
 		status := statusOf(err)
 		if status >= 500 {

@@ -311,7 +311,7 @@ func (s *Server) Run(ctx context.Context) error {
 	hs := &http.Server{
 		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return work },
+		BaseContext: func(net.Listener) context.Context { return withStopping(context.WithoutCancel(ctx), work) },
 		ErrorLog:    slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
 	g, gctx := errgroup.WithContext(work)
@@ -327,7 +327,9 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		return nil
 	})
+	served := make(chan struct{})
 	g.Go(func() error {
+		defer close(served)
 		if err := hs.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
@@ -340,21 +342,29 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 		s.hub.Release()
 		// Answers that are due get a moment; streams have no end of their own.
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 700*time.Millisecond)
-		defer cancel()
-		if hs.Shutdown(end) == nil {
+		if drain(ctx, hs, served, 700*time.Millisecond) == nil {
 			stop()
 			return nil
 		}
 		stop()
-		end, cancel = context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		if err := hs.Shutdown(end); err != nil {
+		if err := drain(ctx, hs, served, 10*time.Second); err != nil {
 			return errors.Join(err, hs.Close())
 		}
 		return nil
 	})
 	return g.Wait()
+}
+
+// drain waits until every request that was taken has its answer. A connection that was accepted while the listener was being
+// closed is known only when Serve has returned, so it is looked for a second time.
+func drain(ctx context.Context, hs *http.Server, served <-chan struct{}, limit time.Duration) error {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	if err := hs.Shutdown(end); err != nil {
+		return err
+	}
+	<-served
+	return hs.Shutdown(end)
 }
 
 // announce tells people and the command line on this host where the server is.
