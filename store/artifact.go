@@ -138,6 +138,14 @@ func (t *Tx) DeleteArtifact(scope signalbox.ArtifactScope, scopeID, path, actor 
 type Blob struct {
 	ID     string
 	SHA256 string
+	Size   int64 // set by BlobsAfter only, like Unused
+	Unused bool  // nothing needs it, so it may go at any time
+}
+
+// BlobsAfter returns up to limit blobs whose ids come after one, in order.
+func (t *Tx) BlobsAfter(id string, limit int) ([]*Blob, error) {
+	return many(t, "blob", func(s scanner, b *Blob) error { return s.Scan(&b.ID, &b.SHA256, &b.Size, &b.Unused) },
+		`SELECT id, sha256, size, unused_since > 0 FROM artifact_blob WHERE id > $1 ORDER BY id LIMIT $2`, id, limit)
 }
 
 // TakeUnusedBlobs forgets up to limit blobs that nothing has needed since before a time and returns them; their

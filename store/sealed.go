@@ -9,13 +9,16 @@ import (
 // Get returns a sealed blob, nil when there is none of that name.
 func (s *Store) Get(ctx context.Context, name string) ([]byte, error) {
 	var data []byte
-	err := s.Read(ctx, func(t *Tx) error {
-		err := t.q.QueryRowContext(t.ctx, `SELECT data FROM sealed WHERE name = $1`, name).Scan(&data)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
+	err := s.Read(ctx, func(t *Tx) (err error) { data, err = t.Sealed(name); return err })
+	return data, err
+}
+
+// Sealed returns a sealed blob, nil when there is none of that name.
+func (t *Tx) Sealed(name string) (data []byte, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT data FROM sealed WHERE name = $1`, name).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
 	return data, err
 }
 

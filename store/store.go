@@ -15,6 +15,12 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
+// The files of the SQLite databases in their folder.
+const (
+	mainFile = "signalbox.db"
+	logFile  = "log.db"
+)
+
 // Options say where the state lives. Exactly one of Dir and URL is set.
 type Options struct {
 	Dir    string           // a folder: SQLite, signalbox.db and log.db in it
@@ -73,13 +79,13 @@ func (s *Store) openSQLite(ctx context.Context, dir string) error {
 	}
 	s.wake = newLocalWaker()
 	var err error
-	if s.main, err = openSQLite(ctx, filepath.Join(dir, "signalbox.db")); err != nil {
+	if s.main, err = openSQLite(ctx, filepath.Join(dir, mainFile)); err != nil {
 		return err
 	}
 	if err = migrate(ctx, s.main, mainSchema); err != nil {
 		return err
 	}
-	if s.logs, err = openSQLite(ctx, filepath.Join(dir, "log.db")); err != nil {
+	if s.logs, err = openSQLite(ctx, filepath.Join(dir, logFile)); err != nil {
 		return err
 	}
 	return migrate(ctx, s.logs, logSchema)
