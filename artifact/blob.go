@@ -240,3 +240,22 @@ func olderThan(dir string, before time.Time) ([]string, error) {
 	}
 	return out, nil
 }
+
+// Size returns how large a blob is.
+func (f *Folder) Size(name string) (int64, error) {
+	p, err := f.path(name)
+	if err != nil {
+		return 0, err
+	}
+	info, err := os.Stat(p)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// ReadFolder returns the blobs of a folder to read them; nothing is made or marked.
+func ReadFolder(dir string) *Folder { return &Folder{dir} }
+
+// BlobName is the name of content by its hash and id.
+func BlobName(sha256, id string) string { return name(sha256, id) }
