@@ -17,7 +17,10 @@ import (
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
-var program string // path of the built binary
+var (
+	program   string // path of the built binary
+	buildHome string // the home in which Go keeps what it has built before
+)
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "signalbox-e2e-")
@@ -34,6 +37,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	// The home of whoever runs the tests has login files that may do anything and take long.
+	buildHome = os.Getenv("HOME")
 	home := filepath.Join(dir, "home")
 	if err := os.Mkdir(home, 0o755); err != nil {
 		panic(err)
@@ -75,6 +79,12 @@ func (o *output) String() string {
 }
 
 func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	return startProgram(t, program, args...)
+}
+
+// startProgram starts another build of the program.
+func startProgram(t *testing.T, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: &output{}, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
