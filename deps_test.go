@@ -31,6 +31,7 @@ var forbidden = []struct {
 	{[]string{"cron"}, []string{"store", "schedule"}, "when a task is due is a pure function"},
 	{[]string{"fleet"}, []string{"api", "web", "server", "dispatch"}, "what people do to agents has no face and needs no hub"},
 	{[]string{"sts"}, []string{"store", "auth", "dispatch", "fleet"}, "asking AWS who somebody is needs no state of ours"},
+	{[]string{"backup", "verify"}, []string{"api", "web", "server", "dispatch"}, "they work on data that no server has, or another one"},
 	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
 	{
 		[]string{"store", "queue", "joblog", "engine", "dispatch", "fleet", "api", "web"},
