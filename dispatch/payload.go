@@ -27,7 +27,7 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, attemptID, baseURL string)
 	var a *signalbox.Attempt
 	var used []string
 	refused := false
-	err = h.Store.Write(ctx, func(tx *store.Tx) error {
+	fetch := func(tx *store.Tx) error {
 		refused, used = false, nil
 		ag, err := tx.AgentByToken(hash)
 		if err != nil {
@@ -56,7 +56,11 @@ func (h *Hub) Fetch(ctx context.Context, hash, jobID, attemptID, baseURL string)
 		}
 		a, c.Job, err = engine.Fetched(tx, ag.AttemptID, "agent:"+ag.Name)
 		return err
-	})
+	}
+	err = h.Store.Write(ctx, fetch)
+	for tries := 0; signalbox.ErrorCode(err) == signalbox.CodeConflict && tries < 5; tries++ {
+		err = h.Store.Write(ctx, fetch) // another server was faster with one of the rows: look again
+	}
 	if err != nil {
 		return nil, err
 	}
