@@ -284,7 +284,10 @@ func TestAFloodOfRefusalsIsBounded(t *testing.T) {
 		for i := range 2 * maxRefused {
 			r.hub.refused.note(refuse(signalbox.RefusedUnknown, signalbox.Errorf(signalbox.CodeNotFound, "x")), nil, Registrant{IP: fmt.Sprint(i)}, agentapi.RegisterRequest{}, time.Now())
 		}
-		if n := len(r.hub.refused.new); n != maxRefused {
+		r.hub.refused.mu.Lock()
+		n := len(r.hub.refused.new)
+		r.hub.refused.mu.Unlock()
+		if n != maxRefused {
 			r.Errorf("%d wait in memory, want %d", n, maxRefused)
 		}
 		if n := len(r.refusedRows()); n != signalbox.RefusedLimit {
