@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
@@ -40,8 +39,25 @@ func newExampleYard(t *testing.T, agents int) *exampleYard {
 	w.git(y.repo, "remote", "add", "origin", bare)
 	y.project = &signalbox.Project{Name: "examples", GitURL: bare, GitDir: bare, DefaultBranch: "master", PipelineFile: signalbox.DefaultPipelineFile}
 	y.write(func(tx *store.Tx) error { return tx.CreateProject(y.project, "test") })
+	t.Cleanup(func() {
+		if t.Failed() {
+			y.explain()
+		}
+	})
 	y.agents("s1-linux", agents)
 	return y
+}
+
+// explain says where everything stands.
+func (y *exampleYard) explain() {
+	y.write(func(tx *store.Tx) error {
+		jobs, err := tx.Jobs(store.JobFilter{Limit: 50})
+		for _, j := range jobs {
+			y.Logf("job %s %q: %s %s %s, attempt %d, queued %s, started %s, finished %s", j.ID, j.Name, j.State, j.Result, j.Reason, j.AttemptN,
+				j.QueuedAt.Format("15:04:05.000"), j.StartedAt.Format("15:04:05.000"), j.FinishedAt.Format("15:04:05.000"))
+		}
+		return err
+	})
 }
 
 // put writes a file of the work tree.
@@ -69,6 +85,13 @@ func (y *exampleYard) agents(kind string, n int, args ...string) {
 	for i := range n {
 		cmd := y.agentCommand(kind+"-agent-"+strconv.Itoa(i), args...)
 		cmd.Env = append(cmd.Env, "SEMAPHORE_AGENT_TOKEN="+y.other)
+		said := &output{}
+		cmd.Stdout, cmd.Stderr = said, said
+		y.Cleanup(func() {
+			if y.Failed() {
+				y.Logf("agent %d of %s:\n%s", i, kind, tail(said.String(), 3000))
+			}
+		})
 		if err := cmd.Start(); err != nil {
 			y.Fatal(err)
 		}
@@ -177,7 +200,7 @@ func (y *exampleYard) promotedOf(t *testing.T, p *signalbox.Pipeline) {
 
 func (y *yard) ended(id string) (p *signalbox.Pipeline) {
 	y.Helper()
-	y.until("the pipeline has ended", 2*time.Minute, func() bool {
+	y.until("the pipeline has ended", patience, func() bool {
 		y.write(func(tx *store.Tx) (err error) { p, err = tx.Pipeline(id); return err })
 		return p.State == signalbox.PipelineDone
 	})
