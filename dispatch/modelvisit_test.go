@@ -105,6 +105,7 @@ func (h *hashes) add(key uint64) bool {
 // all visits what can be reached from a state, until something is wrong.
 func (t *modelRun) all(s modelState) {
 	t.todo = append(t.todo, s)
+	t.seen.add(maphash.Comparable(modelSeed, s))
 	for len(t.todo) > 0 && t.problem == "" {
 		s := t.todo[len(t.todo)-1]
 		t.todo = t.todo[:len(t.todo)-1]
