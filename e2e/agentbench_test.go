@@ -58,16 +58,16 @@ func benchOutput(b *testing.B, text string, bytes int, away bool) {
 				_ = os.Remove(f)
 			}
 			id := y.queue("touch "+ready+"; while [ ! -e "+goOn+" ]; do sleep 0.01; done", ". "+script)
-			y.until("the job runs", patience, func() bool { _, err := os.Stat(ready); return err == nil })
+			y.until("the job runs", time.Minute, func() bool { _, err := os.Stat(ready); return err == nil })
 			if away {
 				y.proxy.sever()
 			}
 			if err := os.WriteFile(goOn, nil, 0o600); err != nil {
 				b.Fatal(err)
 			}
-			y.until("the command has ended", 5*patience, func() bool { i, err := os.Stat(times); return err == nil && i.Size() > 0 })
+			y.until("the command has ended", 5*time.Minute, func() bool { i, err := os.Stat(times); return err == nil && i.Size() > 0 })
 			y.proxy.heal()
-			j := y.finish(id, 5*patience)
+			j := y.finish(id, 5*time.Minute)
 			t0, t1b := readTimes(b, times)
 			ours = append(ours, t1b-t0)
 			ratio = append(ratio, (t1b-t0)/plain[len(plain)-1])
@@ -132,7 +132,7 @@ func startAgent(b *testing.B, y *yard, name string, args ...string) *exec.Cmd {
 func BenchmarkJobOverhead(b *testing.B) {
 	y := newYard(b)
 	startAgent(b, y, "overhead-agent")
-	y.finish(y.queue("true"), patience)
+	y.finish(y.queue("true"), time.Minute)
 	b.Run("job", func(b *testing.B) {
 		n, last := 0, ""
 		begin := time.Now()
@@ -173,7 +173,7 @@ func BenchmarkJobOverhead(b *testing.B) {
 				list = append(list, "true")
 			}
 			list = append(list, "echo $(<"+times+".0) $EPOCHREALTIME >"+times)
-			y.finish(y.queue(list...), patience)
+			y.finish(y.queue(list...), time.Minute)
 			from, to := readTimes(b, times)
 			per = append(per, (to-from)*1000/501)
 		}
@@ -226,7 +226,7 @@ func BenchmarkStop(b *testing.B) {
 		pids := filepath.Join(y.dir, "pids")
 		_ = os.Remove(pids)
 		id := y.queue("sleep 1000 & setsid sleep 1001 & (nohup sleep 1002 & ) ; sleep 0.1; pgrep -x sleep >" + pids + "; sleep 1003")
-		y.until("the processes run", patience, func() bool { i, err := os.Stat(pids); return err == nil && i.Size() > 0 })
+		y.until("the processes run", time.Minute, func() bool { i, err := os.Stat(pids); return err == nil && i.Size() > 0 })
 		text, err := os.ReadFile(pids)
 		if err != nil {
 			b.Fatal(err)
@@ -235,7 +235,7 @@ func BenchmarkStop(b *testing.B) {
 		if err := y.server.StopJob(b.Context(), id, "bench"); err != nil {
 			b.Fatal(err)
 		}
-		y.until("the processes have ended", patience, func() bool {
+		y.until("the processes have ended", time.Minute, func() bool {
 			for _, pid := range strings.Fields(string(text)) {
 				if _, err := os.Stat("/proc/" + pid); err == nil {
 					return false
@@ -244,7 +244,7 @@ func BenchmarkStop(b *testing.B) {
 			return true
 		})
 		took = append(took, float64(time.Since(begin).Milliseconds()))
-		y.finish(id, patience)
+		y.finish(id, time.Minute)
 	}
 	b.ReportMetric(median(took), "ms-p50")
 	b.ReportMetric(slices.Max(took), "ms-slowest")
@@ -256,7 +256,7 @@ func BenchmarkStop(b *testing.B) {
 func BenchmarkLongLog(b *testing.B) {
 	y := newYard(b)
 	ag := startAgent(b, y, "long-log-agent")
-	y.finish(y.queue("true"), patience)
+	y.finish(y.queue("true"), time.Minute)
 	for b.Loop() {
 		var early, late []float64
 		id := y.queue("yes 'a line of a long log' | head -c 1000M")

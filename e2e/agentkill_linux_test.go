@@ -81,7 +81,7 @@ func (y *yard) nothingLeft(agents ...*running) {
 	y.Helper()
 	y.until("the processes of all jobs are gone", 10*time.Second, func() bool { return len(y.marked()) == 0 })
 	for _, r := range agents {
-		y.until("the agent has delivered everything", patience, func() bool {
+		y.until("the agent has delivered everything", 2*time.Minute, func() bool {
 			for _, dir := range []string{"jobs", "spool"} {
 				if left, _ := os.ReadDir(filepath.Join(r.state(), dir)); len(left) > 0 {
 					return false
@@ -157,7 +157,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 	}
 	passed, restarted, cut := 0, 0, 0
 	for _, id := range ids {
-		j := y.finish(id, patience)
+		j := y.finish(id, time.Minute)
 		log := y.text(id)
 		n := checkPrefix(t, log)
 		switch {
@@ -190,7 +190,7 @@ func TestMachineRestarts(t *testing.T) {
 	y := newYard(t)
 	r := y.agent("restarted-agent")
 	id := y.queue(steady(1000000))
-	y.until("the job prints", patience, func() bool { return checkPrefix(t, y.text(id)) > 50 })
+	y.until("the job prints", time.Minute, func() bool { return checkPrefix(t, y.text(id)) > 50 })
 	y.proxy.sever()
 	time.Sleep(200 * time.Millisecond) // so that there is something the server does not have
 	r.kill()
@@ -217,7 +217,7 @@ func TestMachineRestarts(t *testing.T) {
 	}
 	y.proxy.heal()
 	r.start()
-	job := y.finish(id, patience)
+	job := y.finish(id, time.Minute)
 	log := y.text(id)
 	if n := checkPrefix(t, log); n < 50 {
 		t.Errorf("%d lines", n)
@@ -255,15 +255,15 @@ func TestNetworkTrouble(t *testing.T) {
 			const lines = 2000
 			ended := filepath.Join(y.dir, "ended")
 			id := y.queue(steady(lines) + "; touch " + ended)
-			y.until("the job prints", patience, func() bool { return checkPrefix(t, y.text(id)) > 10 })
+			y.until("the job prints", time.Minute, func() bool { return checkPrefix(t, y.text(id)) > 10 })
 			over := make(chan struct{})
 			var wg sync.WaitGroup
 			wg.Go(func() { trouble(y.proxy, over) })
-			y.until("the commands have ended", patience, func() bool { _, err := os.Stat(ended); return err == nil })
+			y.until("the commands have ended", time.Minute, func() bool { _, err := os.Stat(ended); return err == nil })
 			time.Sleep(time.Second)
 			close(over)
 			wg.Wait()
-			j := y.finish(id, patience)
+			j := y.finish(id, 2*time.Minute)
 			if n := checkPrefix(t, y.text(id)); n != lines || j.Result != signalbox.JobPassed {
 				t.Errorf("%s %s with %d of %d lines", j.Result, j.Reason, n, lines)
 			}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
@@ -103,7 +104,7 @@ func (y *yard) deploys(t *testing.T, p *signalbox.Pipeline) {
 		t.Errorf("deployed: %s %s", got, next.ErrorDescription)
 	}
 	var jobs []*signalbox.Job
-	y.until("what comes after the deployment has ended", patience, func() bool {
+	y.until("what comes after the deployment has ended", 2*time.Minute, func() bool {
 		y.write(func(tx *store.Tx) (err error) { jobs, err = tx.JobsOf(next.ID); return err })
 		return len(jobs) == 2 && jobs[0].State == signalbox.JobFinished && jobs[1].State == signalbox.JobFinished
 	})

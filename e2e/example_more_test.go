@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
@@ -22,7 +23,7 @@ func TestMergingExampleOnAServer(t *testing.T) {
 		t.Errorf("got %s: %s", got, p.ErrorDescription)
 	}
 	var report *signalbox.Job
-	y.until("after_pipeline has run", patience, func() bool {
+	y.until("after_pipeline has run", time.Minute, func() bool {
 		report = y.jobsOf(p)["report"]
 		return report != nil && report.State == signalbox.JobFinished
 	})
@@ -55,7 +56,7 @@ func TestQueueExampleOnAServer(t *testing.T) {
 	y := newExampleYard(t, 4)
 	runs := func(p *signalbox.Pipeline) {
 		t.Helper()
-		y.until("its job runs", patience, func() bool { return y.jobsOf(p)["test"] != nil && y.jobsOf(p)["test"].State == signalbox.JobRunning })
+		y.until("its job runs", time.Minute, func() bool { return y.jobsOf(p)["test"] != nil && y.jobsOf(p)["test"].State == signalbox.JobRunning })
 	}
 	m1 := y.start("master", file)
 	runs(m1)

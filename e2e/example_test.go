@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
@@ -200,7 +201,7 @@ func (y *exampleYard) promotedOf(t *testing.T, p *signalbox.Pipeline) {
 
 func (y *yard) ended(id string) (p *signalbox.Pipeline) {
 	y.Helper()
-	y.until("the pipeline has ended", patience, func() bool {
+	y.until("the pipeline has ended", 2*time.Minute, func() bool {
 		y.write(func(tx *store.Tx) (err error) { p, err = tx.Pipeline(id); return err })
 		return p.State == signalbox.PipelineDone
 	})

@@ -146,14 +146,14 @@ func TestInitializationOnAnAgent(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		setup(signalbox.Initialization{MachineType: yardType, Commands: []string{"sleep 600"}})
 		p := start("plain.yml")
-		y.until("the job runs", patience, func() bool { return initJob(p).State == signalbox.JobRunning })
+		y.until("the job runs", time.Minute, func() bool { return initJob(p).State == signalbox.JobRunning })
 		j := initJob(p)
 		y.write(func(tx *store.Tx) error { return y.engine.StopJob(tx, j.ID, "user:ann", signalbox.ReasonUser) })
 		if got := y.outcome(y.ended(p.ID)); got != "stopped/user" {
 			t.Errorf("its job was stopped: %s", got)
 		}
 		p = start("plain.yml")
-		y.until("the job runs", patience, func() bool { return initJob(p).State == signalbox.JobRunning })
+		y.until("the job runs", time.Minute, func() bool { return initJob(p).State == signalbox.JobRunning })
 		y.write(func(tx *store.Tx) error { return y.engine.StopPipeline(tx, p.ID, "user:ann", signalbox.ReasonUser) })
 		if got := y.outcome(y.ended(p.ID)); got != "canceled/user" {
 			t.Errorf("it was stopped: %s", got)

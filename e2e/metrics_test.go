@@ -52,7 +52,7 @@ func TestMetricsOfRealJobs(t *testing.T) {
 	t.Cleanup(func() { _ = agent.Process.Signal(os.Interrupt); _ = agent.Wait() })
 	jobs := []string{y.queue("echo a-line-of-the-log", "sleep 1"), y.queue("false")}
 	for i, want := range []signalbox.JobResult{signalbox.JobPassed, signalbox.JobFailed} {
-		if j := y.finish(jobs[i], patience); j.Result != want {
+		if j := y.finish(jobs[i], time.Minute); j.Result != want {
 			t.Fatalf("job %d ended %s %s", i, j.Result, j.FailureReason)
 		}
 	}

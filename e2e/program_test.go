@@ -170,10 +170,10 @@ func (w *world) startServer() {
 // until waits for something outside of this process, which offers no event to wait for.
 func (w *world) until(what string, ok func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(2 * time.Minute)
 	for !ok() {
 		if time.Now().After(deadline) {
-			w.Fatalf("waited %s until %s", patience, what)
+			w.Fatalf("waited two minutes until %s", what)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

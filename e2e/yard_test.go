@@ -184,7 +184,3 @@ func stateNumber(t testing.TB, pid int, key string) float64 {
 	t.Fatalf("no %s", key)
 	return 0
 }
-
-// patience is how long a test waits for what must come. It is the limit of a hang and measures nothing: a disk that many
-// tests make wait takes its time.
-const patience = 6 * time.Minute
