@@ -214,13 +214,17 @@ func (h *Hub) withdraw(ctx context.Context, attemptID, why string) error {
 // is no news and changes nothing. An agent that is told to leave gets no job from then on.
 func (h *Hub) evidence(ctx context.Context, ag *signalbox.Agent, req agentapi.SyncRequest, v Verdict) error {
 	actor := "agent:" + ag.Name
+	about, leaves := signalbox.IsID(req.JobID), v.Action == agentapi.ActionShutdown
+	if !about && !leaves {
+		return nil // nothing is written for words that mean nothing
+	}
 	return h.Store.Write(ctx, func(tx *store.Tx) error {
-		if v.Action == agentapi.ActionShutdown {
+		if leaves {
 			if err := retire(tx, ag.ID, actor, "leaving", ""); err != nil {
 				return err
 			}
 		}
-		if !signalbox.IsID(req.JobID) {
+		if !about {
 			return nil
 		}
 		a, err := reported(tx, ag, req)
