@@ -3,6 +3,8 @@
 // agents work against our server and ours against theirs. It contains no behaviour beyond encoding.
 package agentapi
 
+import "time"
+
 // Paths of the agent API; Base is followed by one of the others.
 const (
 	Base           = "/api/v1/self_hosted_agents"
@@ -95,6 +97,8 @@ type SyncResponse struct {
 	NextSyncAfter  int            `json:"next_sync_after"` // milliseconds; 0 or less lets the agent choose 3 to 6 s
 	ShutdownReason ShutdownReason `json:"shutdown_reason"`
 	Attempt        string         `json:"attempt,omitempty"` // with run-job to our agent: the id of the try, to be repeated in reports
+	// Held is how long the server meant to wait before it answered. It travels in the header Server-Timing.
+	Held time.Duration `json:"-"`
 }
 
 // JobPayload is everything an agent needs to run a job.

@@ -255,6 +255,47 @@ func TestAnAgentThatHangsUpGetsNoOffer(t *testing.T) {
 	})
 }
 
+// closing is a connection whose other end closes it as soon as it has read the answer.
+type closing struct {
+	*httptest.ResponseRecorder
+	close func()
+}
+
+func (c *closing) Flush() { c.close() }
+
+// TestAnAnswerThatArrivedIsNotTakenBack: a proxy, or an agent that keeps no connection, hangs up when it has its answer.
+func TestAnAnswerThatArrivedIsNotTakenBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		early bool // it hangs up before
+		code  int
+	}{"after the answer": {false, http.StatusOK}, "before the answer": {true, http.StatusNotFound}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(r *replay) {
+				token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+				job := r.job()
+				ctx, hangUp := context.WithCancel(context.Background())
+				defer hangUp()
+				body, err := json.Marshal(waits)
+				if err != nil {
+					r.Fatal(err)
+				}
+				// The offer is there already, so nothing looks at the connection while it is made.
+				r.say(token, waits)
+				req := httptest.NewRequestWithContext(ctx, "POST", agentapi.Base+agentapi.PathSync, bytes.NewReader(body))
+				req.Header.Set("Authorization", "Token "+token)
+				w := &closing{httptest.NewRecorder(), hangUp}
+				if c.early {
+					hangUp()
+				}
+				r.mux.ServeHTTP(w, req)
+				if w := r.fetch(token, job); w.Code != c.code {
+					r.Errorf("it fetches its job: %d %s, want %d", w.Code, w.Body, c.code)
+				}
+			})
+		})
+	}
+}
+
 func TestWrongRequestsLeaveTheAgentAlone(t *testing.T) {
 	bubble(t, func(r *replay) {
 		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})

@@ -189,23 +189,28 @@ func (h *Hub) serveSync(w http.ResponseWriter, r *http.Request) error {
 		}
 		return unknownToken(err, "agent token")
 	}
+	if res.Held > 0 {
+		// Whoever measures can tell the wait that was meant from the one that was not.
+		w.Header().Set("Server-Timing", "hold;dur="+strconv.FormatFloat(float64(res.Held.Microseconds())/1000, 'f', -1, 64))
+	}
+	gone := r.Context().Err() != nil
 	if err := replyJSON(w, http.StatusOK, res); err != nil {
 		return err
 	}
-	return h.delivered(r, w, hash, res)
+	return h.delivered(r.Context(), w, gone, hash, res)
 }
 
-// delivered takes an offer back at once when its answer could not be written.
-func (h *Hub) delivered(r *http.Request, w http.ResponseWriter, hash string, res agentapi.SyncResponse) error {
+// delivered takes an offer back at once when its answer could not be written. That a connection ends after its answer says
+// nothing: an agent or a proxy that keeps none closes it when it has read the answer.
+func (h *Hub) delivered(ctx context.Context, w http.ResponseWriter, gone bool, hash string, res agentapi.SyncResponse) error {
 	if res.Action != agentapi.ActionRunJob {
 		return nil
 	}
 	err := http.NewResponseController(w).Flush()
-	if r.Context().Err() == nil && (err == nil || errors.Is(err, http.ErrNotSupported)) {
+	if !gone && (err == nil || errors.Is(err, http.ErrNotSupported)) {
 		return nil
 	}
-	ctx := r.Context()
-	p, err := h.find(ctx, hash)
+	p, err := h.find(context.WithoutCancel(ctx), hash)
 	if err != nil {
 		return nil //nolint:nilerr // the agent is gone, and with it the offer
 	}

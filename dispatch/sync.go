@@ -50,9 +50,11 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 		if v.Deed == DeedHold || v.Deed == DeedHoldBusy {
 			from := h.Now()
 			again, err := h.hold(ctx, p, view, v.Deed, deadline, wait)
-			held += h.Now().Sub(from)
+			held += min(h.Now().Sub(from), max(0, deadline.Sub(from)))
 			if err != nil || !again {
-				return h.answer(v, wait), err
+				res = h.answer(v, wait)
+				res.Held = held
+				return res, err
 			}
 			continue
 		}
@@ -65,7 +67,9 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 		if err != nil {
 			return agentapi.SyncResponse{}, err
 		}
-		return h.answer(v, wait), nil
+		res = h.answer(v, wait)
+		res.Held = held
+		return res, nil
 	}
 }
 

@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,10 +31,6 @@ const (
 )
 
 func benchBurst(b *testing.B, database string) {
-	load := filepath.Join(b.TempDir(), "load")
-	if out, err := exec.Command("go", "build", "-o", load, "./load").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := server.New(ctx, server.Options{Dir: b.TempDir(), DatabaseURL: database, Listen: "127.0.0.1:0"})
 	if err != nil {
@@ -75,9 +67,11 @@ func benchBurst(b *testing.B, database string) {
 		}
 		return nil
 	})
-	got := startLoad(b, ctx, load, map[string]any{
+	l := startLoad(b, map[string]any{
 		"address": strings.TrimPrefix(s.URL(), "https://"), "ca_file": s.CAFile(), "token": token, "agents": burst, "prefix": "bench-agent-",
 	})
+	l.await("registered")
+	l.order("serve", nil)
 	eng := engine.New(engine.Options{Store: s.Store()})
 	n := 0
 	// queueAll queues jobs in one transaction and returns when it was about to be committed.
@@ -105,12 +99,7 @@ func benchBurst(b *testing.B, database string) {
 	}
 	collect := func(begin time.Time, jobs int) (took []time.Duration) {
 		for range jobs {
-			select {
-			case at := <-got:
-				took = append(took, at.Sub(begin))
-			case <-time.After(20 * time.Second):
-				b.Fatalf("only %d of %d jobs reached an agent", len(took), jobs)
-			}
+			took = append(took, time.Unix(0, l.await("job").At).Sub(begin))
 		}
 		return took
 	}
@@ -132,45 +121,4 @@ func benchBurst(b *testing.B, database string) {
 	report("burst", all)
 	report("single", one)
 	b.ReportMetric(0, "ns/op")
-}
-
-// startLoad runs the fleet and returns when each job reached one of its agents.
-func startLoad(b *testing.B, ctx context.Context, program string, order map[string]any) <-chan time.Time {
-	b.Helper()
-	text, err := json.Marshal(order)
-	if err != nil {
-		b.Fatal(err)
-	}
-	cmd := exec.CommandContext(ctx, program)
-	cmd.Stdin = strings.NewReader(string(text))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	got, ready := make(chan time.Time, 2*burst), make(chan struct{})
-	go func() {
-		for s := bufio.NewScanner(out); s.Scan(); {
-			at, _, _ := strings.Cut(s.Text(), " ")
-			if s.Text() == "registered" {
-				close(ready)
-			} else if n, err := strconv.ParseInt(at, 10, 64); err == nil {
-				got <- time.Unix(0, n)
-			} else if ctx.Err() == nil {
-				b.Log(s.Text())
-			}
-		}
-	}()
-	select {
-	case <-ready:
-	case <-time.After(time.Minute):
-		b.Fatal("the agents did not register within a minute")
-	}
-	return got
 }

@@ -134,7 +134,7 @@ func newWorld(t *testing.T, database string) *world {
 }
 
 // freeAddress finds a port that is free now. The server is started on it again and again, so it cannot choose its own.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -308,8 +308,10 @@ func (s *Server) Run(ctx context.Context) error {
 	// Background work and open streams outlive ctx until held requests have been released.
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	conns := newConnections()
 	hs := &http.Server{
-		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		ConnState: conns.note,
+		Handler:   s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 		BaseContext: func(net.Listener) context.Context { return withStopping(context.WithoutCancel(ctx), work) },
 		ErrorLog:    slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
@@ -330,7 +332,7 @@ func (s *Server) Run(ctx context.Context) error {
 	served := make(chan struct{})
 	g.Go(func() error {
 		defer close(served)
-		if err := hs.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := hs.Serve(s.listener); !errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -341,30 +343,20 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-gctx.Done():
 		}
 		s.hub.Release()
+		hs.SetKeepAlivesEnabled(false)
+		_ = s.listener.Close()
+		<-served
 		// Answers that are due get a moment; streams have no end of their own.
-		if drain(ctx, hs, served, 700*time.Millisecond) == nil {
+		if conns.quiet(ctx, 700*time.Millisecond) != nil {
 			stop()
-			return nil
+			if err := conns.quiet(ctx, 10*time.Second); err != nil {
+				return errors.Join(fmt.Errorf("requests did not end: %w", err), hs.Close())
+			}
 		}
 		stop()
-		if err := drain(ctx, hs, served, 10*time.Second); err != nil {
-			return errors.Join(err, hs.Close())
-		}
-		return nil
+		return hs.Close()
 	})
 	return g.Wait()
-}
-
-// drain waits until every request that was taken has its answer. A connection that was accepted while the listener was being
-// closed is known only when Serve has returned, so it is looked for a second time.
-func drain(ctx context.Context, hs *http.Server, served <-chan struct{}, limit time.Duration) error {
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	defer cancel()
-	if err := hs.Shutdown(end); err != nil {
-		return err
-	}
-	<-served
-	return hs.Shutdown(end)
 }
 
 // announce tells people and the command line on this host where the server is.

@@ -1,0 +1,289 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// front is how agents reach servers that are replaced: it passes their requests to the first server that takes them, and
+// counts what becomes of them. Where none does, the agent's connection ends without an answer, as it does without a proxy.
+type front struct {
+	*httptest.Server
+	servers []string
+
+	answered, refused, reset, broken atomic.Int64
+	mu                               sync.Mutex
+	errors                           []string // answers that an agent counts as errors
+	last                             time.Time
+	longest                          time.Duration // between two answers
+}
+
+type nobody struct{ error }
+
+func newFront(t *testing.T, servers ...string) *front {
+	f := &front{servers: servers}
+	transport := &http.Transport{DisableKeepAlives: true} // a connection of its own, so that a refused one is no lost request
+	p := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: servers[0]})
+			r.Out.Host = r.In.Host
+		},
+		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			var body []byte
+			if r.Body != nil {
+				var err error
+				if body, err = io.ReadAll(r.Body); err != nil {
+					return nil, err
+				}
+			}
+			for _, s := range f.servers {
+				r.URL.Host, r.Body = s, io.NopCloser(bytes.NewReader(body))
+				resp, err := transport.RoundTrip(r)
+				if err == nil || !errors.Is(err, syscall.ECONNREFUSED) {
+					return resp, err
+				}
+			}
+			return nil, nobody{syscall.ECONNREFUSED}
+		}),
+		ModifyResponse: func(r *http.Response) error { f.count(r); return nil },
+		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
+			switch {
+			case r.Context().Err() != nil: // the agent itself hung up
+			case errors.As(err, &nobody{}):
+				f.refused.Add(1)
+			case errors.Is(err, syscall.ECONNRESET): // it was in the listener's line when that was closed; nobody had taken it
+				f.reset.Add(1)
+			default:
+				f.broken.Add(1)
+				t.Logf("%s %s: %v", r.Method, r.URL.Path, err)
+			}
+			panic(http.ErrAbortHandler)
+		},
+	}
+	f.Server = httptest.NewServer(p)
+	f.Config.ErrorLog = nil
+	t.Cleanup(f.Close)
+	return f
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func (f *front) count(r *http.Response) {
+	f.answered.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if !f.last.IsZero() {
+		f.longest = max(f.longest, now.Sub(f.last))
+	}
+	f.last = now
+	if r.StatusCode >= 400 {
+		text, _ := io.ReadAll(io.LimitReader(r.Body, 300))
+		f.errors = append(f.errors, fmt.Sprintf("%s %s: %s %s", r.Request.Method, r.Request.URL.Path, r.Status, text))
+	}
+}
+
+// TestUpgradeUnderLoad replaces the server by the next release, with a schema of its own, and by the old one again, while
+// agents run jobs. No answer of a server that is told to end is an error, every request that it took gets one, no job is lost
+// or runs twice, and every log is whole. On PostgreSQL there are two servers, and one of them always answers.
+func TestUpgradeUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute; not with -short")
+	}
+	next := filepath.Join(t.TempDir(), "signalbox-next")
+	args := []string{"build", "-tags", "nextrelease", "-o", next}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	build := exec.CommandContext(t.Context(), "go", append(args, "github.com/signalbox-ci/signalbox/cmd/signalbox")...)
+	build.Env = append(os.Environ(), "HOME="+buildHome)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the next release: %v\n%s", err, out)
+	}
+	databases(t, func(t *testing.T, database string) { upgradeUnderLoad(t, database, next) })
+}
+
+func (w *world) serve(program string) {
+	w.Helper()
+	info := filepath.Join(w.data(), "server.json")
+	_ = os.Remove(info)
+	args := []string{"server", "--data", w.data(), "--listen", w.listen, "--log-level", "warn", "--insecure-http"}
+	if w.database != "" {
+		args = append(args, "--database", w.database, "--artifact-dir", filepath.Join(filepath.Dir(w.dir), "artifacts"))
+	}
+	w.server = startProgram(w.T, program, args...)
+	w.until("the server is up", func() bool {
+		select {
+		case <-w.server.done:
+			w.Fatalf("the server ended:\n%s", w.server.out)
+		default:
+		}
+		_, err := os.Stat(info)
+		return err == nil
+	})
+}
+
+// replace ends a server as a service manager does and starts another build in its place.
+func (w *world) replace(program string) (away time.Duration) {
+	w.Helper()
+	begin := time.Now()
+	if err := w.server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		w.Fatal(err)
+	}
+	select {
+	case <-w.server.done:
+	case <-time.After(time.Minute):
+		w.Fatal("the server does not end")
+	}
+	if !w.server.cmd.ProcessState.Success() {
+		w.Errorf("the server ended with %v:\n%s", w.server.cmd.ProcessState, w.server.out)
+	}
+	w.serve(program)
+	return time.Since(begin)
+}
+
+func upgradeUnderLoad(t *testing.T, database, next string) {
+	root := t.TempDir()
+	replicas := 1
+	if database != "" {
+		replicas = 2
+	}
+	var all []*world
+	var addresses []string
+	for i := range replicas {
+		w := &world{T: t, dir: filepath.Join(root, fmt.Sprint(i)), listen: freeAddress(t), database: database}
+		if err := os.MkdirAll(w.data(), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 { // servers that share a database have the same key
+			key, err := os.ReadFile(filepath.Join(all[0].data(), "master.key"))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(w.data(), "master.key"), key, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.serve(program)
+		all, addresses = append(all, w), append(addresses, w.listen)
+	}
+	w := all[0]
+	f := newFront(t, addresses...)
+	var created struct {
+		Token string `json:"registration_token"`
+	}
+	w.json(&created, "agent-type", "create", "s1-kill")
+	const agents, blocks, jobs, lines = 3, 4, 3, 100
+	for i := range agents {
+		name := fmt.Sprintf("upgraded-agent-%d", i+1)
+		start(t, "agent", "start", "--endpoint", strings.TrimPrefix(f.URL, "http://"), "--no-https", "--token", created.Token, "--name", name,
+			"--state", filepath.Join(root, name), "--job-workspace", filepath.Join(root, "jobs"), "--log-level", "debug")
+	}
+	ran := filepath.Join(root, "ran")
+	pipeline := strings.ReplaceAll(numbersPipeline(blocks, jobs, lines), "commands:\n", "commands:\n            - 'echo \"$SEMAPHORE_JOB_ID\" >> "+ran+"'\n")
+	bare, _ := w.repository("numbers", pipeline)
+	w.run("project", "create", "numbers", "--git", bare)
+	id := w.startWorkflow("numbers")
+	w.until("a job runs", func() bool { _, err := os.Stat(ran); return err == nil })
+
+	ended := make(chan struct{})
+	swaps, away := 0, time.Duration(0)
+	var d description
+	go func() { defer close(ended); d = w.followThrough(id) }()
+	for over := false; !over; {
+		for _, build := range []string{next, program} {
+			for _, replica := range all {
+				away = max(away, replica.replace(build))
+				swaps++
+				select {
+				case <-ended:
+					over = true
+				case <-time.After(3 * time.Second):
+				}
+			}
+		}
+	}
+	if d.Pipeline.Result != "passed" {
+		t.Errorf("the pipeline has %s (%s)", d.Pipeline.Result, d.Pipeline.Reason)
+	}
+	text, err := os.ReadFile(ran)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs := strings.Fields(string(text))
+	slices.Sort(runs)
+	if n := len(slices.Compact(slices.Clone(runs))); n != blocks*jobs || len(runs) != n {
+		t.Errorf("%d jobs ran %d times, there are %d", n, len(runs), blocks*jobs)
+	}
+	for _, b := range d.Blocks {
+		for _, j := range b.Jobs {
+			checkNumbers(t, j.Name, w.run("job", "logs", j.ID), lines)
+		}
+	}
+	w.verifiedIn(filepath.Join(filepath.Dir(w.dir), "artifacts"))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, e := range f.errors {
+		t.Errorf("an agent was answered: %s", e)
+	}
+	if n := f.broken.Load(); n > 0 {
+		t.Errorf("%d requests that a server had taken got no answer in %d swaps", n, swaps)
+	}
+	if n := f.refused.Load(); n > 0 && replicas > 1 {
+		t.Errorf("%d requests found no server, of %d", n, replicas)
+	}
+	if n := f.reset.Load(); n > int64(swaps) {
+		t.Errorf("%d connections were reset in %d swaps", n, swaps)
+	}
+	if swaps < 4 {
+		t.Errorf("only %d swaps while jobs ran; make them longer", swaps)
+	}
+	t.Logf("%d swaps, each at most %v; %d requests answered, %d connections refused while no server ran, %d reset unread, %d left without an answer, at most %v without an answer",
+		swaps, away.Round(time.Millisecond), f.answered.Load(), f.refused.Load(), f.reset.Load(), f.broken.Load(), f.longest.Round(time.Millisecond))
+}
+
+// followThrough waits for the end of a workflow, however often the server is away.
+func (w *world) followThrough(id string) (d description) {
+	for range 1000 {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+		out, _ := exec.CommandContext(ctx, program, "--data", w.data(), "--output", "json", "workflow", "follow", id).Output()
+		cancel()
+		if json.Unmarshal(out, &d) == nil && d.Pipeline.Result != "" {
+			return d
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return d
+}
+
+// verifiedIn checks the data of a world whose artifacts lie elsewhere when it is on PostgreSQL.
+func (w *world) verifiedIn(artifacts string) {
+	w.Helper()
+	args := append([]string{"admin", "verify"}, w.place()...)
+	if w.database != "" {
+		args = append(args, "--artifact-dir", artifacts)
+	}
+	if out, errs, code := w.try(args...); code != 0 {
+		w.Errorf("verify: exit code %d\n%s%s", code, out, errs)
+	}
+}
