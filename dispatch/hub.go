@@ -92,7 +92,7 @@ type Hub struct {
 	mu      sync.Mutex
 	present map[string]*presence // by token hash
 	byID    map[string]*presence // the same, by agent id
-	waiting map[string][]*waiter // by agent type, longest waiting first
+	waiting map[string]*line     // by agent type
 	queued  map[string]bool      // agent types that had queued jobs when last looked
 	pokeC   chan struct{}
 
@@ -133,7 +133,7 @@ func New(o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
 	return &Hub{
 		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
-		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string][]*waiter{}, queued: map[string]bool{},
+		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string]*line{}, queued: map[string]bool{},
 	}, nil
 }
 

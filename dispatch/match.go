@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -19,6 +18,8 @@ type waiter struct {
 	picked    bool        // the matcher has it; it will send exactly one result
 	left      bool        // its sync no longer waits
 	result    chan *offer // capacity 1
+
+	ahead, behind *waiter // of its line
 }
 
 // offer is what a waiter got; nil means nothing after all.
@@ -31,15 +32,9 @@ type offer struct {
 // connection is dead, or the request is a copy.
 func (h *Hub) enter(w *waiter) {
 	h.mu.Lock()
-	line := h.waiting[w.agentType]
-	for i, o := range line {
-		if o.agentID == w.agentID {
-			line = slices.Delete(line, i, i+1)
-			o.result <- nil
-			break
-		}
+	if older := h.line(w.agentType).push(w); older != nil {
+		older.result <- nil
 	}
-	h.waiting[w.agentType] = append(line, w)
 	work := h.queued[w.agentType]
 	h.mu.Unlock()
 	if work {
@@ -53,7 +48,7 @@ func (h *Hub) leave(w *waiter) *offer {
 	w.left = true
 	picked := w.picked
 	if !picked {
-		h.waiting[w.agentType] = slices.DeleteFunc(h.waiting[w.agentType], func(o *waiter) bool { return o == w })
+		h.line(w.agentType).remove(w)
 	}
 	h.mu.Unlock()
 	if picked {
@@ -65,6 +60,16 @@ func (h *Hub) leave(w *waiter) *offer {
 	default:
 		return nil
 	}
+}
+
+// line returns the line of an agent type; the lock is held.
+func (h *Hub) line(agentType string) *line {
+	l := h.waiting[agentType]
+	if l == nil {
+		l = &line{}
+		h.waiting[agentType] = l
+	}
+	return l
 }
 
 func (h *Hub) poke() {
@@ -137,15 +142,12 @@ const maxMatch = 500
 // held that a limit kept jobs from starting.
 func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool) {
 	h.mu.Lock()
-	line := h.waiting[agentType]
-	n := min(len(line), maxMatch)
-	picked := slices.Clone(line[:n])
-	h.waiting[agentType] = slices.Clone(line[n:])
+	picked := h.line(agentType).take(maxMatch)
 	for _, w := range picked {
 		w.picked = true
 	}
 	h.mu.Unlock()
-	if n == 0 {
+	if len(picked) == 0 {
 		return false, false
 	}
 	offers, unfit, held, err := h.offer(ctx, agentType, picked)
@@ -166,12 +168,15 @@ func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool)
 			back = append(back, w)
 		}
 	}
-	h.waiting[agentType] = append(back, h.waiting[agentType]...)
+	line := h.line(agentType)
+	for _, w := range line.putBack(back) {
+		w.result <- nil // its agent has asked again
+	}
 	if held && len(back) > 0 {
 		// Who comes to wait need not ask again before there is room.
 		h.queued[agentType] = false
 	}
-	return err == nil && len(back) == 0 && len(h.waiting[agentType]) > 0, held
+	return err == nil && len(back) == 0 && line.len() > 0, held
 }
 
 // offer makes attempts for waiters in one transaction, with a number of statements that does not depend on how many

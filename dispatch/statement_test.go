@@ -81,7 +81,7 @@ func countStatements(t *testing.T, o store.Options) {
 	}
 	for waiting := 0; waiting < n; runtime.Gosched() {
 		h.mu.Lock()
-		waiting = len(h.waiting["s1-many"])
+		waiting = h.line("s1-many").len()
 		h.mu.Unlock()
 	}
 	statements.Store(0)
