@@ -74,6 +74,9 @@ type Options struct {
 	// Identify asks AWS who signed an address; default: sts.New(sts.Options{}).Ask.
 	Identify func(ctx context.Context, address string) (sts.Identity, error)
 	Timing   Timing
+	// Park takes a request that will wait out of the hands of who serves it: rest answers it later, on a writer that may
+	// have a method Gone() bool. It returns false when it cannot; then the request waits where it is, as it does without Park.
+	Park func(w http.ResponseWriter, r *http.Request, rest func(ctx context.Context, w http.ResponseWriter) error) bool
 	// What operators measure; by default nobody is told. They are called by many goroutines and must return at once.
 	OnSync       func(took time.Duration)    // a sync was answered; time for which it was held on purpose is not counted
 	OnRegistered func(agentType string)      // an agent registered

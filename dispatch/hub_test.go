@@ -255,6 +255,51 @@ func TestAnAgentThatHangsUpGetsNoOffer(t *testing.T) {
 	})
 }
 
+// TestANewerSyncIsTheOneThatIsTold: an agent that dropped a held sync asks again, and the server may not know yet that nobody reads
+// the answer of the first.
+func TestANewerSyncIsTheOneThatIsTold(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		runs := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
+		r.say(token, runs)
+		type answer struct {
+			after  time.Duration
+			action agentapi.Action
+		}
+		begin := time.Now()
+		sync := func() <-chan answer {
+			c := make(chan answer, 1)
+			go func() {
+				res, err := r.hub.Sync(context.Background(), auth.HashToken(token), runs, 30*time.Second)
+				if err != nil {
+					r.Error(err)
+				}
+				c <- answer{time.Since(begin), res.Action}
+			}()
+			synctest.Wait()
+			return c
+		}
+		older := sync()
+		time.Sleep(time.Second)
+		newer := sync()
+		if a := <-older; a.after != time.Second || a.action != agentapi.ActionContinue {
+			r.Errorf("the older sync: %+v", a)
+		}
+		time.Sleep(time.Second)
+		if err := r.hub.Store.Write(context.Background(), func(tx *store.Tx) error {
+			return r.hub.Engine.StopJob(tx, job, "user:ann", signalbox.ReasonUser)
+		}); err != nil {
+			r.Fatal(err)
+		}
+		if a := <-newer; a.after != 2*time.Second || a.action != agentapi.ActionStopJob {
+			r.Errorf("the newer sync: %+v", a)
+		}
+	})
+}
+
 // closing is a connection whose other end closes it as soon as it has read the answer.
 type closing struct {
 	*httptest.ResponseRecorder

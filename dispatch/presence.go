@@ -23,6 +23,7 @@ type presence struct {
 	attempt *signalbox.Attempt
 	stale   bool
 
+	leave    chan struct{} // closed when a newer sync comes; nil while none is held
 	seen     time.Time
 	state    agentapi.AgentState
 	stateAt  time.Time // when it came into this state
@@ -109,6 +110,26 @@ func (p *presence) offered(o *offer) {
 		return
 	}
 	p.agent, p.attempt = o.agent, o.attempt
+}
+
+// supersede lets the older sync of this agent go, if one is held: its connection is dead, or it is a copy. Its server may not have
+// noticed, and the older one must not take a wake-up from the newer one.
+func (p *presence) supersede() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leave != nil {
+		close(p.leave)
+		p.leave = nil
+	}
+}
+
+// holds notes that a sync is held and returns what ends when a newer one comes.
+func (p *presence) holds() <-chan struct{} {
+	p.supersede()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leave = make(chan struct{})
+	return p.leave
 }
 
 // rows returns the copies as they are now.

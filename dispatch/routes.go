@@ -182,22 +182,49 @@ func (h *Hub) serveSync(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Nothing else bounds a held answer: the server's write timeout counts from the request.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.Timing.HoldLimit + 30*time.Second))
-	res, err := h.Sync(r.Context(), hash, req, preferredWait(r.Header.Values("Prefer")))
-	if err != nil {
-		if r.Context().Err() != nil {
-			return nil // the agent hung up
+	wait := preferredWait(r.Header.Values("Prefer"))
+	parked := false
+	err = h.answerSync(r.Context(), w, hash, req, wait, func() bool {
+		if h.Park != nil {
+			parked = h.Park(w, r, func(ctx context.Context, w http.ResponseWriter) error {
+				return h.render(w, h.answerSync(ctx, w, hash, req, wait, nil))
+			})
 		}
+		return parked
+	})
+	if parked {
+		return nil
+	}
+	if err != nil && r.Context().Err() != nil {
+		return nil // the agent hung up
+	}
+	return err
+}
+
+// answerSync syncs and writes the answer. park, if any, is asked once when there is something to wait for; when it returns
+// true, somebody else goes on.
+func (h *Hub) answerSync(ctx context.Context, w http.ResponseWriter, hash string, req agentapi.SyncRequest, wait time.Duration, park func() bool) error {
+	res, err := h.sync(ctx, hash, req, wait, park)
+	if err != nil {
 		return unknownToken(err, "agent token")
 	}
 	if res.Held > 0 {
 		// Whoever measures can tell the wait that was meant from the one that was not.
 		w.Header().Set("Server-Timing", "hold;dur="+strconv.FormatFloat(float64(res.Held.Microseconds())/1000, 'f', -1, 64))
 	}
-	gone := r.Context().Err() != nil
+	gone := res.Action == agentapi.ActionRunJob && hungUp(ctx, w)
 	if err := replyJSON(w, http.StatusOK, res); err != nil {
 		return err
 	}
-	return h.delivered(r.Context(), w, gone, hash, res)
+	return h.delivered(ctx, w, gone, hash, res)
+}
+
+// hungUp tells whether nobody will read an answer.
+func hungUp(ctx context.Context, w http.ResponseWriter) bool {
+	if g, ok := w.(interface{ Gone() bool }); ok {
+		return g.Gone()
+	}
+	return ctx.Err() != nil
 }
 
 // delivered takes an offer back at once when its answer could not be written. That a connection ends after its answer says

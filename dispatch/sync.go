@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -13,7 +14,14 @@ import (
 
 // Sync answers one sync of the agent with an access token. wait is how long the agent allows to be held in any state
 // (Prefer: wait=N), 0 for official agents, which may be held only while they wait. ctx ends when the agent hangs up.
-func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration) (res agentapi.SyncResponse, err error) {
+func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration) (agentapi.SyncResponse, error) {
+	return h.sync(ctx, hash, req, wait, nil)
+}
+
+// errParked tells that a sync goes on elsewhere.
+var errParked = errors.New("dispatch: the sync is parked")
+
+func (h *Hub) sync(ctx context.Context, hash string, req agentapi.SyncRequest, wait time.Duration, park func() bool) (res agentapi.SyncResponse, err error) {
 	begin, held := h.Now(), time.Duration(0)
 	defer func() {
 		if err == nil {
@@ -27,6 +35,7 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 	if err := h.refresh(ctx, p); err != nil {
 		return agentapi.SyncResponse{}, err
 	}
+	p.supersede()
 	now := h.Now()
 	// A request that makes no sense leaves the agent untouched.
 	if _, err := Decide(p.view(now, req.State, h.Timing), req, now); err != nil {
@@ -49,6 +58,12 @@ func (h *Hub) Sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 		}
 		if v.Deed == DeedHold || v.Deed == DeedHoldBusy {
 			from := h.Now()
+			if park != nil && from.Before(deadline) {
+				if park() {
+					return agentapi.SyncResponse{}, errParked
+				}
+				park = nil
+			}
 			again, err := h.hold(ctx, p, view, v.Deed, deadline, wait)
 			held += min(h.Now().Sub(from), max(0, deadline.Sub(from)))
 			if err != nil || !again {
@@ -114,6 +129,7 @@ func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadl
 	defer timer.Stop()
 	var o *offer
 	select {
+	case <-p.holds():
 	case o = <-got:
 		if o == nil {
 			p.outdate()

@@ -41,7 +41,7 @@ func benchFleet(b *testing.B, database string, agents int) {
 	reg := l.await("registered")
 	b.ReportMetric(float64(agents)/reg.Seconds, "registrations/s")
 	l.order("serve", nil)
-	time.Sleep(8 * time.Second) // until their holds are spread
+	time.Sleep(15 * time.Second) // until their holds are spread
 	for b.Loop() {
 		const window = 20 * time.Second
 		before := s.cpu(b)

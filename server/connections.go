@@ -16,6 +16,7 @@ const youth = 2 * time.Second
 type connections struct {
 	mu      sync.Mutex
 	busy    map[net.Conn]time.Time // since when one is new; zero once it has sent something
+	away    int                    // parked ones
 	changed chan struct{}          // capacity 1
 }
 
@@ -35,6 +36,18 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 		delete(c.busy, conn)
 	}
 	c.mu.Unlock()
+	c.poke()
+}
+
+// parked counts connections that left http.Server and wait for an answer all the same.
+func (c *connections) parked(n int) {
+	c.mu.Lock()
+	c.away += n
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *connections) poke() {
 	select {
 	case c.changed <- struct{}{}:
 	default:
@@ -67,7 +80,7 @@ func (c *connections) quiet(ctx context.Context, limit time.Duration) error {
 func (c *connections) left() (n int, again time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	again = time.Minute
+	n, again = c.away, time.Minute
 	for _, since := range c.busy {
 		if since.IsZero() {
 			n++

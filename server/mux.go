@@ -220,6 +220,10 @@ func requestID(r *http.Request) string {
 }
 
 func (m *mux) render(w http.ResponseWriter, r *http.Request, style route.Style, status int, err error) {
+	if style == route.Agent {
+		failAgent(w, status, err)
+		return
+	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "5")
 	}
@@ -231,10 +235,6 @@ func (m *mux) render(w http.ResponseWriter, r *http.Request, style route.Style, 
 			"code": grpcCode[status], "message": signalbox.ErrorMessage(err), "details": []any{}, "request_id": requestID(r),
 		})
 		_, _ = w.Write(b)
-	case route.Agent:
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(signalbox.ErrorMessage(err) + "\n"))
 	case route.Page:
 		if status == http.StatusUnauthorized && r.Method == http.MethodGet {
 			http.Redirect(w, r, "/login?return="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)

@@ -33,27 +33,33 @@ func (s *Server) oneJob(t *testing.T) (registration, jobID string) {
 		if err := tx.CreateProject(p, "test"); err != nil {
 			return err
 		}
-		w, _, err := tx.CreateWorkflow(&signalbox.Workflow{
-			ProjectID: p.ID, Ref: "refs/heads/main", RefType: "branch", BranchName: "main", Label: "main", TriggeredBy: signalbox.TriggeredByHook, RequestToken: "x",
-		}, "test")
-		if err != nil {
-			return err
-		}
-		ppl, err := s.engine.Create(tx, w, engine.Source{File: "p.yml", YAML: []byte(
-			"version: v1.0\nagent: {machine: {type: s1-linux}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"]}]}\n")}, "test")
-		if err != nil {
-			return err
-		}
-		jobs, err := tx.JobsOf(ppl.ID)
-		if err != nil {
-			return err
-		}
-		jobID = jobs[0].ID
-		return nil
+		var err error
+		jobID, err = s.queueJob(tx, p, "x")
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return registration, jobID
+}
+
+// queueJob starts a workflow of one job.
+func (s *Server) queueJob(tx *store.Tx, p *signalbox.Project, request string) (jobID string, err error) {
+	w, _, err := tx.CreateWorkflow(&signalbox.Workflow{
+		ProjectID: p.ID, Ref: "refs/heads/main", RefType: "branch", BranchName: "main", Label: "main", TriggeredBy: signalbox.TriggeredByHook, RequestToken: request,
+	}, "test")
+	if err != nil {
+		return "", err
+	}
+	ppl, err := s.engine.Create(tx, w, engine.Source{File: "p.yml", YAML: []byte(
+		"version: v1.0\nagent: {machine: {type: s1-linux}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"]}]}\n")}, "test")
+	if err != nil {
+		return "", err
+	}
+	jobs, err := tx.JobsOf(ppl.ID)
+	if err != nil {
+		return "", err
+	}
+	return jobs[0].ID, nil
 }
 
 func TestMetricsAreNotForStrangers(t *testing.T) {

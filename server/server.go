@@ -75,6 +75,7 @@ type Server struct {
 	fleet    *fleet.Fleet
 	certs    *cert.Manager
 	metrics  *metrics.Metrics
+	parking  *parking     // nil before Run
 	scrapes  net.Listener // nil without Options.MetricsListen
 	listener net.Listener
 	handler  http.Handler
@@ -164,7 +165,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.hub, err = dispatch.New(dispatch.Options{
 		Store: s.store, Engine: s.engine, Log: s.logs, Keys: s.keys, Secrets: s.secrets, OrganizationID: s.org, PublicURL: s.publicURL, ClientIP: s.clientIP,
-		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger,
+		Timing: s.o.Timing, Now: s.o.Now, Logger: s.o.Logger, Park: s.park,
 		OnSync: s.metrics.Sync, OnRegistered: s.metrics.Registered, OnRefused: s.metrics.Refused,
 	})
 	if err != nil {
@@ -309,6 +310,7 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	conns := newConnections()
+	s.parking = newParking(s.listener, conns)
 	hs := &http.Server{
 		ConnState: conns.note,
 		Handler:   s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
@@ -332,7 +334,7 @@ func (s *Server) Run(ctx context.Context) error {
 	served := make(chan struct{})
 	g.Go(func() error {
 		defer close(served)
-		if err := hs.Serve(s.listener); !errors.Is(err, net.ErrClosed) {
+		if err := hs.Serve(s.parking); !errors.Is(err, net.ErrClosed) {
 			return fmt.Errorf("serve: %w", err)
 		}
 		return nil
@@ -342,6 +344,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-gctx.Done():
 		}
+		s.parking.end()
 		s.hub.Release()
 		hs.SetKeepAlivesEnabled(false)
 		_ = s.listener.Close()
