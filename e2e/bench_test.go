@@ -107,7 +107,7 @@ func benchDispatch(b *testing.B, database string, agents int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func write(b *testing.B, s *server.Server, fn func(*store.Tx) error) {
+func write(b testing.TB, s *server.Server, fn func(*store.Tx) error) {
 	b.Helper()
 	if err := s.Store().Write(context.Background(), fn); err != nil {
 		b.Fatal(err)

@@ -80,13 +80,14 @@ func (o *output) String() string {
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
-	return startProgram(t, program, args...)
+	return startProgram(t, program, nil, args...)
 }
 
-// startProgram starts another build of the program.
-func startProgram(t *testing.T, program string, args ...string) *process {
+// startProgram starts another build of the program, with more in its environment.
+func startProgram(t *testing.T, program string, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: &output{}, done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

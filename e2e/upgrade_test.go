@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,9 +10,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,20 +106,12 @@ func TestUpgradeUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; not with -short")
 	}
-	next := filepath.Join(t.TempDir(), "signalbox-next")
-	args := []string{"build", "-tags", "nextrelease", "-o", next}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	build := exec.CommandContext(t.Context(), "go", append(args, "github.com/signalbox-ci/signalbox/cmd/signalbox")...)
-	build.Env = append(os.Environ(), "HOME="+buildHome)
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the next release: %v\n%s", err, out)
-	}
+	next := nextRelease(t)
 	databases(t, func(t *testing.T, database string) { upgradeUnderLoad(t, database, next) })
 }
 
-func (w *world) serve(program string) {
+// serve starts a build of the program as the server, without TLS.
+func (w *world) serve(program string, env ...string) {
 	w.Helper()
 	info := filepath.Join(w.data(), "server.json")
 	_ = os.Remove(info)
@@ -131,7 +119,7 @@ func (w *world) serve(program string) {
 	if w.database != "" {
 		args = append(args, "--database", w.database, "--artifact-dir", filepath.Join(filepath.Dir(w.dir), "artifacts"))
 	}
-	w.server = startProgram(w.T, program, args...)
+	w.server = startProgram(w.T, program, env, args...)
 	w.until("the server is up", func() bool {
 		select {
 		case <-w.server.done:
@@ -189,58 +177,20 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	}
 	w := all[0]
 	f := newFront(t, addresses...)
-	var created struct {
-		Token string `json:"registration_token"`
-	}
-	w.json(&created, "agent-type", "create", "s1-kill")
 	const agents, blocks, jobs, lines = 3, 4, 3, 100
-	for i := range agents {
-		name := fmt.Sprintf("upgraded-agent-%d", i+1)
-		start(t, "agent", "start", "--endpoint", strings.TrimPrefix(f.URL, "http://"), "--no-https", "--token", created.Token, "--name", name,
-			"--state", filepath.Join(root, name), "--job-workspace", filepath.Join(root, "jobs"), "--log-level", "debug")
-	}
-	ran := filepath.Join(root, "ran")
-	pipeline := strings.ReplaceAll(numbersPipeline(blocks, jobs, lines), "commands:\n", "commands:\n            - 'echo \"$SEMAPHORE_JOB_ID\" >> "+ran+"'\n")
-	bare, _ := w.repository("numbers", pipeline)
-	w.run("project", "create", "numbers", "--git", bare)
-	id := w.startWorkflow("numbers")
-	w.until("a job runs", func() bool { _, err := os.Stat(ran); return err == nil })
-
-	ended := make(chan struct{})
+	w.agentsAt(strings.TrimPrefix(f.URL, "http://"), agents)
+	l := w.begin(blocks, jobs, lines)
 	swaps, away := 0, time.Duration(0)
-	var d description
-	go func() { defer close(ended); d = w.followThrough(id) }()
 	for over := false; !over; {
 		for _, build := range []string{next, program} {
 			for _, replica := range all {
 				away = max(away, replica.replace(build))
 				swaps++
-				select {
-				case <-ended:
-					over = true
-				case <-time.After(3 * time.Second):
-				}
+				over = l.over(3*time.Second) || over
 			}
 		}
 	}
-	if d.Pipeline.Result != "passed" {
-		t.Errorf("the pipeline has %s (%s)", d.Pipeline.Result, d.Pipeline.Reason)
-	}
-	text, err := os.ReadFile(ran)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runs := strings.Fields(string(text))
-	slices.Sort(runs)
-	if n := len(slices.Compact(slices.Clone(runs))); n != blocks*jobs || len(runs) != n {
-		t.Errorf("%d jobs ran %d times, there are %d", n, len(runs), blocks*jobs)
-	}
-	for _, b := range d.Blocks {
-		for _, j := range b.Jobs {
-			checkNumbers(t, j.Name, w.run("job", "logs", j.ID), lines)
-		}
-	}
-	w.verifiedIn(filepath.Join(filepath.Dir(w.dir), "artifacts"))
+	l.check()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range f.errors {
@@ -260,30 +210,4 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	}
 	t.Logf("%d swaps, each at most %v; %d requests answered, %d connections refused while no server ran, %d reset unread, %d left without an answer, at most %v without an answer",
 		swaps, away.Round(time.Millisecond), f.answered.Load(), f.refused.Load(), f.reset.Load(), f.broken.Load(), f.longest.Round(time.Millisecond))
-}
-
-// followThrough waits for the end of a workflow, however often the server is away.
-func (w *world) followThrough(id string) (d description) {
-	for range 1000 {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		out, _ := exec.CommandContext(ctx, program, "--data", w.data(), "--output", "json", "workflow", "follow", id).Output()
-		cancel()
-		if json.Unmarshal(out, &d) == nil && d.Pipeline.Result != "" {
-			return d
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return d
-}
-
-// verifiedIn checks the data of a world whose artifacts lie elsewhere when it is on PostgreSQL.
-func (w *world) verifiedIn(artifacts string) {
-	w.Helper()
-	args := append([]string{"admin", "verify"}, w.place()...)
-	if w.database != "" {
-		args = append(args, "--artifact-dir", artifacts)
-	}
-	if out, errs, code := w.try(args...); code != 0 {
-		w.Errorf("verify: exit code %d\n%s%s", code, out, errs)
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/signalbox-ci/signalbox/server"
 )
@@ -35,6 +36,9 @@ func (c *ServerCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // most of what a server holds are connections that wait; a little more work keeps it small
+	}
 	s, err := server.New(ctx, o)
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (c *ServerCmd) options(g *Globals) (server.Options, error) {
 	}
 	o := server.Options{
 		Dir: dir, DatabaseURL: c.Database, Listen: c.Listen, PublicURL: c.PublicURL, Insecure: c.InsecureHTTP,
-		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, MetricsListen: c.MetricsListen, Version: version, Out: os.Stdout, Logger: g.logger(),
+		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, MetricsListen: c.MetricsListen, Version: version, Out: os.Stdout, Logger: g.logger(), Now: now,
 	}
 	if o.HookCommand, err = hookCommand(dir); err != nil {
 		return server.Options{}, err

@@ -135,11 +135,7 @@ func (f *fleet) live(i int, a *agent) {
 			err = a.conn.call("POST", agentapi.PathSync, req, &res)
 		}
 		if err != nil {
-			f.stats.failed(err)
-			if a.conn != nil && !errors.As(err, &statusError{}) {
-				_ = a.conn.Close()
-				a.conn = nil
-			}
+			f.failed(a, err)
 			time.Sleep(3*time.Second + time.Duration(rand.Int64N(int64(3*time.Second))))
 			continue
 		}
@@ -147,7 +143,7 @@ func (f *fleet) live(i int, a *agent) {
 		switch res.Action {
 		case agentapi.ActionRunJob:
 			f.say(event{Event: "job", At: time.Now().UnixNano(), Job: res.JobID})
-			if err := a.conn.call("GET", agentapi.PathJobs+"/"+res.JobID, nil, nil); err != nil {
+			if err := f.fetch(a, res.JobID); err != nil {
 				f.say(event{Event: "error", Text: err.Error()})
 				return
 			}
@@ -169,6 +165,30 @@ func (f *fleet) live(i int, a *agent) {
 			return
 		}
 		time.Sleep(time.Duration(res.NextSyncAfter) * time.Millisecond)
+	}
+}
+
+// fetch gets a job; a server that is away is tried again.
+func (f *fleet) fetch(a *agent, job string) (err error) {
+	for range 60 {
+		if err = f.connected(a); err == nil {
+			err = a.conn.call("GET", agentapi.PathJobs+"/"+job, nil, nil)
+		}
+		if err == nil || errors.As(err, &statusError{}) {
+			return err
+		}
+		f.failed(a, err)
+		time.Sleep(time.Second)
+	}
+	return err
+}
+
+// failed counts an error and drops a connection that broke.
+func (f *fleet) failed(a *agent, err error) {
+	f.stats.failed(err)
+	if a.conn != nil && !errors.As(err, &statusError{}) {
+		_ = a.conn.Close()
+		a.conn = nil
 	}
 }
 
