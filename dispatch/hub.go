@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -81,6 +82,7 @@ type Options struct {
 	OnSync       func(took time.Duration)    // a sync was answered; time for which it was held on purpose is not counted
 	OnRegistered func(agentType string)      // an agent registered
 	OnRefused    func(why signalbox.Refusal) // a registration was turned away
+	Random       func() float64              // spreads what agents do over time, in [0, 1); default: math/rand
 	Now          func() time.Time            // default time.Now
 	Logger       *slog.Logger                // default: discard
 }
@@ -114,6 +116,9 @@ func New(o Options) (*Hub, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL

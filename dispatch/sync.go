@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -101,7 +100,7 @@ func (h *Hub) holdFor(state agentapi.AgentState, wait time.Duration) time.Durati
 	if state != agentapi.StateWaitingForJobs {
 		return 0
 	}
-	jitter := 0.8 + 0.4*rand.Float64()
+	jitter := 0.8 + 0.4*h.Random()
 	return time.Duration(float64(h.Timing.Hold) * jitter)
 }
 
@@ -319,7 +318,7 @@ func (h *Hub) next(v Verdict, wait time.Duration) time.Duration {
 	select {
 	case <-h.closing:
 		// Everybody was released at the same moment; do not let them all come back at the same moment.
-		return time.Second + rand.N(2*time.Second)
+		return time.Second + time.Duration(h.Random()*float64(2*time.Second))
 	default:
 	}
 	switch v.Deed {

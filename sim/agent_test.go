@@ -20,20 +20,47 @@ type agent struct {
 	dice  *rand.Rand
 	name  string
 	ours  bool
-	once  bool // one job, then it leaves
+	once  bool          // one job, then it leaves
+	idle  time.Duration // after which it leaves, 0 is never
+	grace time.Duration // for its job when its machine is taken away
+	taken time.Time     // when that is, the zero time is never
+	skew  time.Duration // of its clock
 	token string
+	die   func() // ends its process
 }
 
 // work is a job on an agent's disk.
 type work struct {
 	job, attempt string
+	name         string // of the job
+	id           string // of the attempt, which official agents do not know
 	logURL       string
 	logToken     string
 	lines        []string // events printed so far
-	sent         int      // acknowledged
+	sent         int      // that nobody waits for any more
+	acked        int      // that the server has said it has
 	ended        bool
 	result       signalbox.JobResult
 	reason       signalbox.Reason
+}
+
+func newAgent(w *world, dice *rand.Rand, name string) *agent {
+	a := &agent{w: w, dice: dice, name: name, ours: dice.IntN(2) == 0, once: dice.IntN(4) == 0}
+	if w.lonely && !w.isCalm() {
+		a.ours, a.once = dice.IntN(4) > 0, false
+		return a
+	}
+	if dice.IntN(4) == 0 {
+		a.idle = time.Duration(30+dice.IntN(300)) * time.Second
+	}
+	if dice.IntN(3) == 0 {
+		a.skew = time.Duration(dice.Int64N(int64(48*time.Hour))) - 24*time.Hour
+	}
+	if dice.IntN(6) == 0 && !w.isCalm() {
+		a.grace = time.Duration(dice.IntN(120)) * time.Second
+		a.taken = time.Now().Add(time.Duration(dice.Int64N(int64(20 * time.Minute))))
+	}
+	return a
 }
 
 func (a *agent) call(ctx context.Context, method, path, authorization string, body any, wait int, out any) (int, error) {
@@ -41,13 +68,18 @@ func (a *agent) call(ctx context.Context, method, path, authorization string, bo
 	if wait > 0 {
 		timeout = time.Duration(wait+15) * time.Second
 	}
-	code, b, err := a.w.ask(ctx, a.dice, method, path, authorization, body, wait, timeout)
+	code, b, err := a.w.ask(ctx, a.dice, request{method: method, path: path, authorization: authorization, wait: wait}, body, timeout)
 	if err == nil && code/100 == 2 && out != nil {
 		if err := json.Unmarshal(b, out); err != nil {
-			a.w.Errorf("seed %d: %s %s: %v in %q", a.w.seed, method, path, err, b)
+			a.w.wrong("%s %s: %v in %q", method, path, err, b)
 		}
 	}
 	return code, err
+}
+
+// event is a line of a log, with the time of the agent's clock.
+func (a *agent) event(format string, args ...any) string {
+	return fmt.Sprintf(`{"event":%s,"timestamp":%d}`, fmt.Sprintf(format, args...), time.Now().Add(a.skew).Unix())
 }
 
 // live is an agent from its registration until it leaves. An official one that is killed is followed by a new one.
@@ -58,8 +90,17 @@ func (a *agent) live(ctx context.Context) {
 	var left *work
 	for ctx.Err() == nil {
 		life, kill := context.WithCancel(ctx)
-		if !a.w.isCalm() && a.dice.IntN(3) == 0 {
-			stop := time.AfterFunc(time.Duration(a.dice.Int64N(int64(20*time.Minute))), kill)
+		a.die = kill
+		often, soon := 3, int64(12*time.Minute)
+		if a.w.lonely {
+			often, soon = 1, int64(4*time.Minute)
+		}
+		if !a.w.isCalm() && a.dice.IntN(often) == 0 {
+			stop := time.AfterFunc(time.Duration(a.dice.Int64N(soon)), func() {
+				if !a.w.isCalm() {
+					kill()
+				}
+			})
 			defer stop.Stop()
 		}
 		gone := a.process(life, &left)
@@ -68,7 +109,8 @@ func (a *agent) live(ctx context.Context) {
 		if gone || !killed {
 			return
 		}
-		a.w.note("%s is killed with %+v", a.name, left != nil)
+		a.w.note("%s is killed with a job: %v", a.name, left != nil)
+		a.w.count(map[bool]string{false: "agent killed while it is free", true: "agent killed in an attempt"}[left != nil])
 		sleep(ctx, time.Duration(a.dice.Int64N(int64(2*time.Minute))))
 		if !a.ours {
 			a.name += "x"
@@ -82,13 +124,22 @@ func (a *agent) live(ctx context.Context) {
 
 func (a *agent) register(ctx context.Context) bool {
 	for ctx.Err() == nil {
+		a.w.mu.Lock()
+		token := a.w.token
+		a.w.mu.Unlock()
 		var out agentapi.RegisterResponse
-		code, err := a.call(ctx, "POST", agentapi.Base+agentapi.PathRegister, "Token "+a.w.token, agentapi.RegisterRequest{Name: a.name, Hostname: a.name, SingleJob: a.once}, 0, &out)
+		code, err := a.call(ctx, "POST", agentapi.Base+agentapi.PathRegister, "Token "+token, agentapi.RegisterRequest{
+			Name: a.name, Hostname: a.name, SingleJob: a.once, IdleTimeout: int(a.idle / time.Second), InterruptionGracePeriod: int(a.grace / time.Second),
+		}, 0, &out)
 		if err == nil && code == http.StatusCreated {
 			a.token = out.Token
+			a.w.mu.Lock()
+			a.w.tokens[a.name] = append(a.w.tokens[a.name], "Token "+out.Token)
+			a.w.mu.Unlock()
+			a.w.count("registration")
 			return true
 		}
-		sleep(ctx, time.Second)
+		sleep(ctx, time.Duration(1+a.dice.IntN(5))*time.Second)
 	}
 	return false
 }
@@ -104,7 +155,7 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 		a.w.mu.Lock()
 		if !j.ended { // some of it has run
 			j.ended, j.result, j.reason = true, signalbox.JobFailed, signalbox.ReasonAgentRestarted
-			j.lines = append(j.lines, fmt.Sprintf(`{"event":"job_finished","timestamp":1,"result":%q}`, j.result))
+			j.lines = append(j.lines, a.event(`"job_finished","result":%q`, j.result))
 		}
 		a.w.mu.Unlock()
 		state = agentapi.StateStoppingJob
@@ -117,6 +168,9 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 	for ctx.Err() == nil {
 		j := *left
 		req := agentapi.SyncRequest{State: state}
+		if !a.taken.IsZero() && time.Now().After(a.taken) {
+			req.InterruptedAt = a.taken.Add(a.skew).Unix()
+		}
 		if j != nil {
 			req.JobID, req.Attempt = j.job, j.attempt
 			select {
@@ -156,7 +210,11 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			if state != agentapi.StateWaitingForJobs {
 				break
 			}
-			a.w.note("%s gets %s", a.name, res.JobID)
+			if !a.w.isCalm() && a.dice.IntN(15) == 0 {
+				a.w.count("agent killed when it is given a job")
+				a.die()
+				return false
+			}
 			state, stopped = agentapi.StateStartingJob, false
 			ended = make(chan struct{})
 			*left = a.start(ctx, res.JobID, res.Attempt, ended)
@@ -167,7 +225,7 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 				a.w.mu.Lock()
 				if !j.ended {
 					j.ended, j.result = true, signalbox.JobStopped
-					j.lines = append(j.lines, `{"event":"job_finished","timestamp":1,"result":"stopped"}`)
+					j.lines = append(j.lines, a.event(`"job_finished","result":"stopped"`))
 					close(ended)
 				}
 				a.w.mu.Unlock()
@@ -181,7 +239,7 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			a.w.note("%s leaves: %s", a.name, res.ShutdownReason)
 			return true
 		}
-		sleep(ctx, max(time.Millisecond, min(time.Duration(res.NextSyncAfter)*time.Millisecond, 5*time.Second)))
+		sleep(ctx, max(time.Millisecond, time.Duration(res.NextSyncAfter)*time.Millisecond))
 	}
 	return false
 }
@@ -194,14 +252,19 @@ func (a *agent) start(ctx context.Context, job, attempt string, ended chan struc
 	if attempt != "" {
 		path += "?attempt=" + attempt
 	}
+	tries := 10
+	if a.w.lonely {
+		tries = 2
+	}
 	for try := 0; ; try++ {
 		code, err := a.call(ctx, "GET", path, "Token "+a.token, nil, 0, &p)
 		if err == nil && code == http.StatusOK {
 			break
 		}
-		if ctx.Err() != nil || code == http.StatusNotFound || try == 10 {
+		if ctx.Err() != nil || code == http.StatusNotFound || try == tries {
 			a.w.mu.Lock()
 			j.ended, j.result, j.reason = true, signalbox.JobFailed, signalbox.ReasonStartFailed
+			a.w.unread[job+" "+a.name] = true
 			a.w.mu.Unlock()
 			close(ended)
 			return j
@@ -209,40 +272,50 @@ func (a *agent) start(ctx context.Context, job, attempt string, ended chan struc
 		sleep(ctx, 3*time.Second)
 	}
 	at := strings.Index(p.Logger.URL, agentapi.LogsBase)
-	j.logURL, j.logToken = p.Logger.URL[at:], p.Logger.Token
-	j.lines = []string{`{"event":"job_started","timestamp":1}`}
-	a.w.tasks.Go(func() {
-		n := 1 + a.dice2(job).IntN(40)
-		for i := range n {
-			if !sleep(ctx, time.Duration(a.dice2(fmt.Sprint(job, i)).Int64N(int64(15*time.Second)))) {
-				return
-			}
-			a.w.mu.Lock()
-			if j.ended {
-				a.w.mu.Unlock()
-				return
-			}
-			j.lines = append(j.lines, fmt.Sprintf(`{"event":"cmd_output","timestamp":1,"output":"line %d of %s\n"}`, i+1, a.name))
-			a.w.mu.Unlock()
-		}
-		a.w.mu.Lock()
-		defer a.w.mu.Unlock()
-		if j.ended {
-			return
-		}
-		j.ended, j.result = true, outcome(p.JobName)
-		j.lines = append(j.lines, fmt.Sprintf(`{"event":"job_finished","timestamp":1,"result":%q}`, j.result))
-		a.w.ran[p.Logger.Token] = fmt.Sprint(j.result, " ", len(j.lines))
-		a.w.ran[job+" "+string(j.result)] = a.name
-		close(ended)
-	})
+	j.logURL, j.logToken, j.name = p.Logger.URL[at:], p.Logger.Token, p.JobName
+	j.lines = []string{a.event(`"job_started"`)}
+	var err error
+	if _, j.id, _, err = a.w.keys.ParseAttemptToken(j.logToken); err != nil {
+		a.w.wrong("the log token of job %s: %v", j.name, err)
+	}
+	a.w.mu.Lock()
+	if other := a.w.works[j.id]; other != nil {
+		a.w.wrong("an attempt of job %s is run twice (I2)", j.name)
+	}
+	a.w.works[j.id] = j
+	a.w.mu.Unlock()
+	a.w.note("%s runs %s", a.name, j.name)
+	a.w.tasks.Go(func() { a.execute(ctx, j, ended) })
 	return j
 }
 
-func (a *agent) dice2(of string) *rand.Rand {
+// execute is what the commands of a job do. A job takes between no time and some minutes.
+func (a *agent) execute(ctx context.Context, j *work, ended chan struct{}) {
 	h := fnv.New64a()
-	h.Write([]byte(a.name + of))
-	return a.w.dice(h.Sum64())
+	h.Write([]byte(a.name + j.name))
+	dice := a.w.dice(h.Sum64())
+	pace := int64(20 * time.Second)
+	if dice.IntN(4) == 0 {
+		pace = int64(2 * time.Second)
+	}
+	for i := range dice.IntN(16) {
+		ok := sleep(ctx, time.Duration(dice.Int64N(pace)))
+		a.w.mu.Lock()
+		if !ok || j.ended {
+			a.w.mu.Unlock()
+			return
+		}
+		j.lines = append(j.lines, a.event(`"cmd_output","output":"line %d of %s\n"`, i+1, a.name))
+		a.w.mu.Unlock()
+	}
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	if j.ended || ctx.Err() != nil {
+		return
+	}
+	j.ended, j.result = true, outcome(j.name)
+	j.lines = append(j.lines, a.event(`"job_finished","result":%q`, j.result))
+	close(ended)
 }
 
 // outcome is what the commands of a job do, by its name.
@@ -269,8 +342,11 @@ func (a *agent) deliver(ctx context.Context, j *work) bool {
 		}
 		code, err := a.call(ctx, "POST", fmt.Sprintf("%s?start_from=%d", j.logURL, from), "Bearer "+j.logToken, []byte(body), 0, nil)
 		switch {
-		case err == nil && code == http.StatusOK:
+		case err == nil && code == http.StatusOK && j.acked == from:
 			j.sent = n
+			a.w.mu.Lock()
+			j.acked = n
+			a.w.mu.Unlock()
 			continue
 		case err == nil && (code == http.StatusUnauthorized || code == http.StatusUnprocessableEntity):
 			j.sent = n // the attempt is over

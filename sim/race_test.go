@@ -2,4 +2,4 @@
 
 package sim
 
-const defaultSeeds = 10
+const defaultSeeds = 20
