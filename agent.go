@@ -17,6 +17,9 @@ type AgentType struct {
 	ProjectIDs     []string       // with ProjectsAllowed
 	Forks          bool           // whether jobs of forked pull requests may run there
 	MaxRunningJobs int            // how many jobs may hold its agents at once, 0 is no limit
+	Quarantine     QuarantineRule
+	Lease          time.Duration // after how much silence of the server its agents end their jobs themselves, 0 is never
+	Ephemeral      bool          // a machine of its serves for one job: a job that an end of the machinery ended may be run again
 	CreatedAt      time.Time
 	UpdatedAt      time.Time
 	DeletedAt      time.Time
@@ -72,7 +75,9 @@ const (
 type Agent struct {
 	ID            string
 	AgentTypeID   string
-	AgentType     string // the type's name
+	AgentType     string        // the type's name
+	Ephemeral     bool          // as its type says
+	Lease         time.Duration // as its type says; an attempt keeps the one that it began with
 	Name          string
 	State         AgentState
 	Version       string
@@ -93,6 +98,11 @@ type Agent struct {
 	DrainAt       time.Time
 	InterruptedAt time.Time
 	GoneReason    Reason
+	QuarantinedAt time.Time   // it stays, and gets no jobs
+	Quarantine    *Quarantine // why, or why it was to be
+	CountsSince   time.Time   // jobs that ended before are no reason for a quarantine
+	Problems      []Problem   // what it has said last of itself
+	ProblemsAt    time.Time
 	CreatedAt     time.Time
 	GoneAt        time.Time
 	ChangedAt     time.Time // any change of this row; heartbeats are kept elsewhere

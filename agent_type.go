@@ -52,7 +52,14 @@ func (t *AgentType) Validate() error {
 		return Errorf(CodeInvalid, "an agent with a job can count as lost after 60 to %d seconds of silence (0 is the default, %d), not after %d",
 			MaxLostAfter/time.Second, DefaultLostAfter/time.Second, t.LostAfter/time.Second)
 	}
+	if t.Lease != 0 && (t.Lease < MinLease || t.Lease > MaxLease) {
+		return Errorf(CodeInvalid, "an agent can end its job after %d to %d seconds without its server (0 is never), not after %d",
+			MinLease/time.Second, MaxLease/time.Second, t.Lease/time.Second)
+	}
 	if err := ValidateJobLimit(t.MaxRunningJobs); err != nil {
+		return err
+	}
+	if err := t.Quarantine.validate(); err != nil {
 		return err
 	}
 	switch t.Projects {
@@ -113,6 +120,14 @@ func ParseRoles(text string) []string {
 	}
 	return out
 }
+
+// Bounds of a lease, and how long the server waits beyond one until it counts on the job's end: the agent's clock runs from
+// the last request that was answered, and its processes may take a while to end.
+const (
+	MinLease    = 2 * time.Minute
+	MaxLease    = 24 * time.Hour
+	LeaseMargin = time.Minute
+)
 
 // Permits tells whether jobs of a workflow may run on agents of a type: nil, or an error that says why not and what to do.
 func (t *AgentType) Permits(p *Project, w *Workflow) error {

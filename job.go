@@ -138,4 +138,6 @@ type Attempt struct {
 	RunningAt       time.Time
 	EndedAt         time.Time
 	StopRequestedAt time.Time
+	Lease           time.Duration // after how much silence of the server the agent has said it ends the job, 0 is never
+	Elsewhere       *Elsewhere    // what became of the same job on another agent, nil when nothing is known
 }

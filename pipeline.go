@@ -52,6 +52,7 @@ const (
 	ReasonWithdrawn         Reason = "withdrawn"          // an offer nobody fetched went back to the queue
 	ReasonStartFailed       Reason = "start_failed"       // the agent could not fetch or build the job
 	ReasonImagePull         Reason = "image_pull"         // an image of the job could not be pulled
+	ReasonLeaseEnded        Reason = "lease_ended"        // the agent ended the job because it had not reached the server for as long as its type allows
 	ReasonAgentError        Reason = "agent_error"        // the agent could not run the job: bad payload, no shell, no disk
 )
 
@@ -59,7 +60,7 @@ const (
 func (r Reason) Infrastructure() bool {
 	switch r {
 	case ReasonAgentLost, ReasonAgentRestarted, ReasonAgentDisconnected, ReasonInterrupted, ReasonWithdrawn,
-		ReasonStartFailed, ReasonImagePull, ReasonAgentError, ReasonInternal, ReasonStuck:
+		ReasonStartFailed, ReasonImagePull, ReasonAgentError, ReasonLeaseEnded, ReasonInternal, ReasonStuck:
 		return true
 	}
 	return false
@@ -69,7 +70,7 @@ func (r Reason) Infrastructure() bool {
 func (r Reason) Compatible() Reason {
 	switch r {
 	case ReasonAgentLost, ReasonAgentRestarted, ReasonAgentDisconnected, ReasonInterrupted, ReasonWithdrawn,
-		ReasonStartFailed, ReasonImagePull, ReasonAgentError:
+		ReasonStartFailed, ReasonImagePull, ReasonAgentError, ReasonLeaseEnded:
 		return ReasonInternal
 	}
 	return r

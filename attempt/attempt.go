@@ -70,12 +70,13 @@ func (r Rows) Fetch(now time.Time) (c Change, err error) {
 }
 
 // Run notes that the agent reports the job as running. It looks at the attempt only.
-func (r Rows) Run(now time.Time) (c Change) {
+// lease is how long the agent says it goes on without its server, 0 is for ever.
+func (r Rows) Run(lease time.Duration, now time.Time) (c Change) {
 	if r.Attempt.State != signalbox.AttemptFetched {
 		return c
 	}
 	c.AttemptFrom, c.Attempt = signalbox.AttemptFetched, Note{What: "running"}
-	r.Attempt.State, r.Attempt.RunningAt = signalbox.AttemptRunning, now
+	r.Attempt.State, r.Attempt.RunningAt, r.Attempt.Lease = signalbox.AttemptRunning, now, lease
 	return c
 }
 
@@ -84,6 +85,7 @@ type End struct {
 	Result signalbox.JobResult
 	Reason signalbox.Reason
 	Detail string
+	Surely bool // nothing of it runs any more: its agent keeps a lease that is over, or its machine is known to be gone
 }
 
 // Finish ends an attempt. Its agent is free, and its job becomes final, unless it is already or is to be run again. An

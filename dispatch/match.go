@@ -304,5 +304,5 @@ func lockPicked(tx *store.Tx, picks []queue.Pick) (map[string]*signalbox.Job, er
 // free tells whether an agent may be given a job.
 func free(a *signalbox.Agent) bool {
 	return a.State == signalbox.AgentRegistered && a.GoneAt.IsZero() && a.AttemptID == "" && a.DisabledAt.IsZero() &&
-		a.DrainAt.IsZero() && a.InterruptedAt.IsZero()
+		a.DrainAt.IsZero() && a.InterruptedAt.IsZero() && a.QuarantinedAt.IsZero()
 }

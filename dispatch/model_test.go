@@ -290,7 +290,7 @@ func (s *modelState) act(t *modelRun, v *modelView) (answer Verdict, again bool)
 				return out, true
 			}
 		}
-		rows.Run(noon)
+		rows.Run(0, noon)
 		s.write(&r, try)
 	case DeedFinish:
 		was := *s

@@ -74,7 +74,7 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 			AgentTypeID: ad.typ.ID, AgentType: ad.typ.Name, Name: req.Name, State: signalbox.AgentRegistered, Version: req.Version,
 			UserAgent: who.UserAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: who.IP, SingleJob: req.SingleJob,
 			IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
-			Labels: req.Labels, TokenID: ad.token.ID,
+			Labels: req.Labels, TokenID: ad.token.ID, CountsSince: tx.Now,
 		}
 		old, err := tx.AgentByName(req.Name)
 		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
@@ -92,6 +92,8 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 				return err
 			}
 			lost = attempt
+			// The same machine under the same name: being started anew makes it no better.
+			ag.QuarantinedAt, ag.Quarantine, ag.CountsSince = old.QuarantinedAt, old.Quarantine, old.CountsSince
 		}
 		if ad.token.Spent() {
 			return refuse(ad.token.Refuses(tx.Now, who.IP))
@@ -208,9 +210,11 @@ func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done
 		if err := h.abandon(tx, old, signalbox.ReasonAgentRestarted, "agent "+old.Name+" was started anew while it ran this job"); err != nil {
 			return false, "", err
 		}
-		if old, err = tx.Agent(old.ID); err != nil {
+		now, err := tx.Agent(old.ID)
+		if err != nil {
 			return false, "", err
 		}
+		*old = *now
 	}
 	return false, lost, gone(tx, old, signalbox.ReasonAgentRestarted)
 }

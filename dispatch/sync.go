@@ -118,6 +118,9 @@ func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadl
 		if ag.IdleTimeout > 0 {
 			left = min(left, ag.IdleTimeout-view.Idle+time.Millisecond)
 		}
+		if !ag.QuarantinedAt.IsZero() {
+			break // it waits for its release only
+		}
 		w = &waiter{agentType: ag.AgentType, agentID: ag.ID, tells: wait > 0, result: make(chan *offer, 1)}
 		got = w.result
 		h.enter(w)

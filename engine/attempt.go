@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/attempt"
 	"github.com/signalbox-ci/signalbox/store"
@@ -58,18 +60,28 @@ func Fetched(tx *store.Tx, attemptID, actor string) (*signalbox.Attempt, *signal
 
 // Running notes that the agent reports the job as running.
 func Running(tx *store.Tx, attemptID, actor string) error {
+	return RunningWith(tx, attemptID, 0, actor)
+}
+
+// RunningWith is Running with the lease that the agent says it keeps.
+func RunningWith(tx *store.Tx, attemptID string, lease time.Duration, actor string) error {
 	a, err := tx.Attempt(attemptID)
 	if err != nil {
 		return err
 	}
 	r := attempt.Rows{Attempt: a}
-	return write(tx, r, r.Run(tx.Now), actor)
+	return write(tx, r, r.Run(lease, tx.Now), actor)
 }
 
 // Finish ends an attempt with what its agent reported, or with why there will be no report. In one transaction the
 // attempt ends, its job becomes final unless it is already, its agent is free, and the pipeline takes the steps that
 // follow. An attempt that has ended keeps its end; what arrives later is kept as evidence.
 func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResult, reason signalbox.Reason, detail, actor string) error {
+	return e.End(tx, attemptID, attempt.End{Result: result, Reason: reason, Detail: detail}, actor)
+}
+
+// End is Finish for whoever knows more of the end.
+func (e *Engine) End(tx *store.Tx, attemptID string, end attempt.End, actor string) error {
 	a, err := tx.Attempt(attemptID)
 	if err != nil {
 		return err
@@ -78,7 +90,8 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 	if err != nil {
 		return err
 	}
-	if _, err := tx.LockPipeline(j.PipelineID); err != nil {
+	p, err := tx.LockPipeline(j.PipelineID)
+	if err != nil {
 		return err
 	}
 	if j, err = tx.LockJob(j.ID); err != nil {
@@ -91,9 +104,18 @@ func (e *Engine) Finish(tx *store.Tx, attemptID string, result signalbox.JobResu
 	if err != nil {
 		return err
 	}
-	c := r.Finish(attempt.End{Result: result, Reason: reason, Detail: detail}, tx.Now)
-	if err := write(tx, r, c, actor); err != nil || !c.Final {
+	was := a.State
+	c := r.Finish(end, tx.Now)
+	if err := write(tx, r, c, actor); err != nil {
 		return err
+	}
+	if was != signalbox.AttemptEnded {
+		if err := e.compare(tx, p, r); err != nil {
+			return err
+		}
+	}
+	if !c.Final {
+		return nil
 	}
 	return e.ended(tx, j, actor)
 }

@@ -23,15 +23,18 @@ const (
 	Stop    Action = "stop"    // end the job now, then leave
 	Delete  Action = "delete"  // forget the agent; one with a job is refused
 	Force   Action = "force"   // forget the agent, and end its job as failed
+
+	Quarantine Action = "quarantine" // it stays and gets no jobs
+	Release    Action = "release"    // it gets jobs again, and what it failed so far does not count any more
 )
 
 // ParseAction reads an action's name.
 func ParseAction(name string) (Action, error) {
 	switch a := Action(name); a {
-	case Drain, Undrain, Disable, Enable, Stop, Delete:
+	case Drain, Undrain, Disable, Enable, Stop, Delete, Quarantine, Release:
 		return a, nil
 	}
-	return "", signalbox.Errorf(signalbox.CodeInvalid, "action %.40q is not known; use drain, undrain, disable, enable, stop or delete", name)
+	return "", signalbox.Errorf(signalbox.CodeInvalid, "action %.40q is not known; use drain, undrain, disable, enable, stop, quarantine, release or delete", name)
 }
 
 // Selection says which agents are meant: those named, or all of a type.
@@ -126,7 +129,7 @@ func (f *Fleet) change(ctx context.Context, part []*signalbox.Agent, s Selection
 			if s.OnlyIdle && a.AttemptID != "" {
 				continue
 			}
-			reason, why := apply(a, action, tx.Now)
+			reason, why := apply(a, action, actor, tx.Now)
 			out = append(out, Outcome{Name: a.Name, Why: why})
 			if (action == Stop || action == Force) && why == "" && a.AttemptID != "" {
 				busy[a.ID] = a.AttemptID
@@ -150,7 +153,7 @@ func (f *Fleet) change(ctx context.Context, part []*signalbox.Agent, s Selection
 
 // apply changes an agent's row as an action wants. reason goes into the history, "" when nothing changes; why says why it
 // cannot be done.
-func apply(a *signalbox.Agent, action Action, now time.Time) (reason, why string) {
+func apply(a *signalbox.Agent, action Action, actor string, now time.Time) (reason, why string) {
 	if a.State != signalbox.AgentRegistered && action != Delete && action != Force {
 		return "", "it has left; its name is kept for a while, delete frees it"
 	}
@@ -182,6 +185,19 @@ func apply(a *signalbox.Agent, action Action, now time.Time) (reason, why string
 		}
 		a.DisabledAt = time.Time{}
 		return "enabled", ""
+	case Quarantine:
+		if !a.QuarantinedAt.IsZero() {
+			return "", ""
+		}
+		a.QuarantinedAt = now
+		a.Quarantine = &signalbox.Quarantine{By: actor, Why: "set aside by hand"}
+		return "quarantined", ""
+	case Release:
+		if a.Quarantine == nil {
+			return "", "it is not in quarantine"
+		}
+		a.QuarantinedAt, a.Quarantine, a.CountsSince = time.Time{}, nil, now
+		return "released", ""
 	case Delete:
 		if a.AttemptID != "" {
 			return "", "it has a job: stop the agent first, or force it"

@@ -6,14 +6,15 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const agentColumns = `a.id, a.agent_type_id, y.name, a.name, a.state, a.version, a.user_agent, a.os, a.arch, a.hostname, a.pid, a.ip, a.single_job, a.idle_timeout_s, a.grace_period_s, a.labels, a.token_id, a.attempt_id, a.job_id, a.disabled_at, a.drain_at, a.interrupted_at, a.gone_reason, a.created_at, a.gone_at, a.changed_at`
+const agentColumns = `a.id, a.agent_type_id, y.name, y.ephemeral, y.lease_ms, a.name, a.state, a.version, a.user_agent, a.os, a.arch, a.hostname, a.pid, a.ip, a.single_job, a.idle_timeout_s, a.grace_period_s, a.labels, a.token_id, a.attempt_id, a.job_id, a.disabled_at, a.drain_at, a.interrupted_at, a.gone_reason, a.quarantined_at, a.quarantine, a.counts_since, a.problems, a.problems_at, a.created_at, a.gone_at, a.changed_at`
 
 const agentFrom = ` FROM agent a JOIN agent_type y ON y.id = a.agent_type_id `
 
 func scanAgent(s scanner, a *signalbox.Agent) error {
-	return s.Scan(&a.ID, &a.AgentTypeID, &a.AgentType, &a.Name, &a.State, &a.Version, &a.UserAgent, &a.OS, &a.Arch, &a.Hostname,
+	return s.Scan(&a.ID, &a.AgentTypeID, &a.AgentType, &a.Ephemeral, span{&a.Lease, time.Millisecond}, &a.Name, &a.State, &a.Version, &a.UserAgent, &a.OS, &a.Arch, &a.Hostname,
 		&a.PID, &a.IP, &a.SingleJob, span{&a.IdleTimeout, time.Second}, span{&a.GracePeriod, time.Second}, doc{&a.Labels}, &a.TokenID, &a.AttemptID, &a.JobID,
-		at{&a.DisabledAt}, at{&a.DrainAt}, at{&a.InterruptedAt}, &a.GoneReason, at{&a.CreatedAt}, at{&a.GoneAt}, at{&a.ChangedAt})
+		at{&a.DisabledAt}, at{&a.DrainAt}, at{&a.InterruptedAt}, &a.GoneReason, at{&a.QuarantinedAt}, doc{&a.Quarantine},
+		at{&a.CountsSince}, doc{&a.Problems}, at{&a.ProblemsAt}, at{&a.CreatedAt}, at{&a.GoneAt}, at{&a.ChangedAt})
 }
 
 // CreateAgent stores a registered agent by the hash of its access token; a name that a living agent has is
@@ -30,11 +31,17 @@ func (t *Tx) CreateAgent(a *signalbox.Agent, hash string) error {
 			return err
 		}
 	}
+	quarantine, problems, err := health(a)
+	if err != nil {
+		return err
+	}
 	n, err := t.exec(`INSERT INTO agent (id, agent_type_id, name, token_hash, state, version, user_agent, os, arch, hostname, pid, ip,
-		single_job, idle_timeout_s, grace_period_s, labels, token_id, attempt_id, job_id, created_at, changed_at) VALUES (`+list(1, 21)+`)
+		single_job, idle_timeout_s, grace_period_s, labels, token_id, attempt_id, job_id, quarantined_at, quarantine, counts_since, problems, problems_at,
+		created_at, changed_at) VALUES (`+list(1, 26)+`)
 		ON CONFLICT (name) WHERE gone_at = 0 DO NOTHING`,
 		a.ID, a.AgentTypeID, a.Name, hash, a.State, a.Version, a.UserAgent, a.OS, a.Arch, a.Hostname, a.PID, a.IP, a.SingleJob,
-		int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), labels, a.TokenID, a.AttemptID, a.JobID, ms(a.CreatedAt), ms(a.ChangedAt))
+		int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), labels, a.TokenID, a.AttemptID, a.JobID,
+		ms(a.QuarantinedAt), quarantine, ms(a.CountsSince), problems, ms(a.ProblemsAt), ms(a.CreatedAt), ms(a.ChangedAt))
 	if err != nil {
 		return err
 	}
@@ -105,9 +112,15 @@ func (t *Tx) AgentsChangedSince(since time.Time) ([]*signalbox.Agent, error) {
 // free) and is not gone. An empty reason records no event.
 func (t *Tx) UpdateAgent(a *signalbox.Agent, fromAttempt, actor, reason, detail string) error {
 	a.ChangedAt = t.Now
+	quarantine, _, err := health(a)
+	if err != nil {
+		return err
+	}
 	n, err := t.exec(`UPDATE agent SET state = $1, attempt_id = $2, job_id = $3, disabled_at = $4, drain_at = $5, interrupted_at = $6,
-		gone_reason = $7, gone_at = $8, changed_at = $9 WHERE id = $10 AND attempt_id = $11 AND gone_at = 0`,
-		a.State, a.AttemptID, a.JobID, ms(a.DisabledAt), ms(a.DrainAt), ms(a.InterruptedAt), a.GoneReason, ms(a.GoneAt), ms(a.ChangedAt), a.ID, fromAttempt)
+		gone_reason = $7, gone_at = $8, changed_at = $9, quarantined_at = $10, quarantine = $11, counts_since = $12
+		WHERE id = $13 AND attempt_id = $14 AND gone_at = 0`,
+		a.State, a.AttemptID, a.JobID, ms(a.DisabledAt), ms(a.DrainAt), ms(a.InterruptedAt), a.GoneReason, ms(a.GoneAt), ms(a.ChangedAt),
+		ms(a.QuarantinedAt), quarantine, ms(a.CountsSince), a.ID, fromAttempt)
 	if err != nil {
 		return err
 	}

@@ -6,11 +6,12 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const agentTypeColumns = `id, name, release_after_ms, lost_after_ms, name_origin, aws_account, aws_roles, projects_access, project_ids, forks, max_running_jobs, created_at, updated_at, deleted_at`
+const agentTypeColumns = `id, name, release_after_ms, lost_after_ms, name_origin, aws_account, aws_roles, projects_access, project_ids, forks, max_running_jobs, quarantine_failures, quarantine_of, lease_ms, ephemeral, created_at, updated_at, deleted_at`
 
 func scanAgentType(s scanner, a *signalbox.AgentType) error {
 	return s.Scan(&a.ID, &a.Name, span{&a.ReleaseAfter, time.Millisecond}, span{&a.LostAfter, time.Millisecond}, &a.Naming.Origin,
-		&a.Naming.Account, doc{&a.Naming.Roles}, &a.Projects, doc{&a.ProjectIDs}, &a.Forks, &a.MaxRunningJobs, at{&a.CreatedAt}, at{&a.UpdatedAt}, at{&a.DeletedAt})
+		&a.Naming.Account, doc{&a.Naming.Roles}, &a.Projects, doc{&a.ProjectIDs}, &a.Forks, &a.MaxRunningJobs,
+		&a.Quarantine.Failures, &a.Quarantine.Of, span{&a.Lease, time.Millisecond}, &a.Ephemeral, at{&a.CreatedAt}, at{&a.UpdatedAt}, at{&a.DeletedAt})
 }
 
 // listText writes a list as JSON, an empty one as nothing.
@@ -38,8 +39,9 @@ func (t *Tx) CreateAgentType(a *signalbox.AgentType, actor string) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO agent_type (`+agentTypeColumns+`) VALUES (`+list(1, 14)+`)`, a.ID, a.Name, a.ReleaseAfter.Milliseconds(),
-		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs, ms(a.CreatedAt), ms(a.UpdatedAt), 0)
+	_, err = t.exec(`INSERT INTO agent_type (`+agentTypeColumns+`) VALUES (`+list(1, 18)+`)`, a.ID, a.Name, a.ReleaseAfter.Milliseconds(),
+		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs,
+		a.Quarantine.Failures, a.Quarantine.Of, a.Lease.Milliseconds(), a.Ephemeral, ms(a.CreatedAt), ms(a.UpdatedAt), 0)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "agent type name must be unique in the organization: %q exists already", a.Name)
 	}
@@ -84,8 +86,10 @@ func (t *Tx) UpdateAgentType(a *signalbox.AgentType, actor, detail string) error
 		return err
 	}
 	n, err := t.exec(`UPDATE agent_type SET release_after_ms = $1, lost_after_ms = $2, name_origin = $3, aws_account = $4, aws_roles = $5,
-		projects_access = $6, project_ids = $7, forks = $8, max_running_jobs = $9, updated_at = $10 WHERE id = $11 AND deleted_at = 0`, a.ReleaseAfter.Milliseconds(),
-		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs, ms(a.UpdatedAt), a.ID)
+		projects_access = $6, project_ids = $7, forks = $8, max_running_jobs = $9, updated_at = $10, quarantine_failures = $11, quarantine_of = $12,
+		lease_ms = $13, ephemeral = $14 WHERE id = $15 AND deleted_at = 0`, a.ReleaseAfter.Milliseconds(),
+		a.LostAfter.Milliseconds(), a.Naming.Origin, a.Naming.Account, roles, a.Projects, projects, a.Forks, a.MaxRunningJobs, ms(a.UpdatedAt),
+		a.Quarantine.Failures, a.Quarantine.Of, a.Lease.Milliseconds(), a.Ephemeral, a.ID)
 	if err != nil {
 		return err
 	}

@@ -6,11 +6,12 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-const attemptColumns = `id, job_id, n, agent_id, agent_name, state, result, reason, late_result, offered_at, fetched_at, running_at, ended_at, stop_requested_at`
+const attemptColumns = `id, job_id, n, agent_id, agent_name, state, result, reason, late_result, offered_at, fetched_at, running_at, ended_at, stop_requested_at, lease_ms, elsewhere`
 
 func scanAttempt(s scanner, a *signalbox.Attempt) error {
 	return s.Scan(&a.ID, &a.JobID, &a.N, &a.AgentID, &a.AgentName, &a.State, &a.Result, &a.Reason, &a.LateResult,
-		at{&a.OfferedAt}, at{&a.FetchedAt}, at{&a.RunningAt}, at{&a.EndedAt}, at{&a.StopRequestedAt})
+		at{&a.OfferedAt}, at{&a.FetchedAt}, at{&a.RunningAt}, at{&a.EndedAt}, at{&a.StopRequestedAt},
+		span{&a.Lease, time.Millisecond}, doc{&a.Elsewhere})
 }
 
 // CreateAttempt stores an offered attempt. The schema allows one open attempt per job and per agent; a second one is
@@ -20,8 +21,13 @@ func (t *Tx) CreateAttempt(a *signalbox.Attempt, actor string) error {
 		a.ID = signalbox.NewID()
 	}
 	a.OfferedAt = t.Now
-	if _, err := t.exec(`INSERT INTO attempt (`+attemptColumns+`) VALUES (`+list(1, 14)+`)`, a.ID, a.JobID, a.N, a.AgentID, a.AgentName,
-		a.State, a.Result, a.Reason, a.LateResult, ms(a.OfferedAt), ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt)); err != nil {
+	elsewhere, err := elsewhereText(a)
+	if err != nil {
+		return err
+	}
+	if _, err := t.exec(`INSERT INTO attempt (`+attemptColumns+`) VALUES (`+list(1, 16)+`)`, a.ID, a.JobID, a.N, a.AgentID, a.AgentName,
+		a.State, a.Result, a.Reason, a.LateResult, ms(a.OfferedAt), ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt),
+		a.Lease.Milliseconds(), elsewhere); err != nil {
 		return err
 	}
 	return t.Record("attempt", a.ID, actor, "offered", a.AgentName)
@@ -67,8 +73,8 @@ func (t *Tx) Tried(jobIDs, agentIDs []string) (map[Tried]bool, error) {
 // UpdateAttempt writes the fields that change while an attempt lives, if its state is still from.
 func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, actor, reason, detail string) error {
 	n, err := t.exec(`UPDATE attempt SET state = $1, result = $2, reason = $3, late_result = $4, fetched_at = $5, running_at = $6,
-		ended_at = $7, stop_requested_at = $8 WHERE id = $9 AND state = $10`,
-		a.State, a.Result, a.Reason, a.LateResult, ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt), a.ID, from)
+		ended_at = $7, stop_requested_at = $8, lease_ms = $9 WHERE id = $10 AND state = $11`,
+		a.State, a.Result, a.Reason, a.LateResult, ms(a.FetchedAt), ms(a.RunningAt), ms(a.EndedAt), ms(a.StopRequestedAt), a.Lease.Milliseconds(), a.ID, from)
 	if err != nil {
 		return err
 	}
