@@ -34,7 +34,8 @@ type RegisterRequest struct {
 	InterruptionGracePeriod int    `json:"interruption_grace_period"` // seconds
 	JobID                   string `json:"job_id"`                    // "" unless dedicated to one job
 
-	Labels map[string]string `json:"labels,omitempty"` // our agent only
+	Labels   map[string]string `json:"labels,omitempty"`   // our agent only
+	Problems []Problem         `json:"problems,omitempty"` // our agent only
 }
 
 // RegisterResponse carries the name the agent has from now on and its access token.
@@ -67,6 +68,14 @@ type SyncRequest struct {
 	JobReason     string     `json:"job_reason,omitempty"` // our agent only: why it failed when its commands are not the cause
 	InterruptedAt int64      `json:"interrupted_at"`       // Unix seconds of SIGTERM, 0 when not interrupted
 	Attempt       string     `json:"attempt,omitempty"`    // our agent only: which try of the job it speaks of, as it was told
+	Lease         int        `json:"lease,omitempty"`      // our agent only: after how many seconds without an answer it ends the job, 0 is never
+	Problems      []Problem  `json:"problems,omitempty"`   // our agent only: all that is wrong with its machine now
+}
+
+// Problem is what an agent has found wrong with its machine: a word for programs and a sentence for people.
+type Problem struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
 }
 
 // Action is the one instruction a sync answer gives.
@@ -97,6 +106,7 @@ type SyncResponse struct {
 	NextSyncAfter  int            `json:"next_sync_after"` // milliseconds; 0 or less lets the agent choose 3 to 6 s
 	ShutdownReason ShutdownReason `json:"shutdown_reason"`
 	Attempt        string         `json:"attempt,omitempty"` // with run-job to our agent: the id of the try, to be repeated in reports
+	Lease          int            `json:"lease,omitempty"`   // with run-job to our agent: after how many seconds without an answer it should end the job
 	// Held is how long the server meant to wait before it answered. It travels in the header Server-Timing.
 	Held time.Duration `json:"-"`
 }

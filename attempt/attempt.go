@@ -117,7 +117,7 @@ func (r Rows) Finish(e End, now time.Time) (c Change) {
 		return c
 	}
 	c.JobFrom = j.State
-	if retries(j, e.Result, e.Reason) {
+	if retries(j, r.Agent, e) {
 		j.State, j.StartedAt = signalbox.JobQueued, time.Time{}
 		j.Retries++
 		c.Job = Note{"queued again: " + string(e.Reason), e.Detail}
@@ -179,10 +179,27 @@ func words(result signalbox.JobResult, reason signalbox.Reason) string {
 	return string(result) + ": " + string(reason)
 }
 
-// retries tells whether a job that ended like this is run again by itself.
-func retries(j *signalbox.Job, result signalbox.JobResult, reason signalbox.Reason) bool {
-	r := j.Spec.Retry
-	return r != nil && result == signalbox.JobFailed && reason.Infrastructure() && j.Retries < r.Limit && slices.Contains(r.On, reason)
+// retries tells whether a job that ended like this is run again by itself. What its file says wins; else jobs on machines
+// that serve for one job get a second try, but after a silence only when nothing can run any more on the first.
+func retries(j *signalbox.Job, g *signalbox.Agent, e End) bool {
+	interrupted := e.Result == signalbox.JobStopped && e.Reason == signalbox.ReasonInterrupted
+	if e.Result != signalbox.JobFailed && !interrupted || !e.Reason.Infrastructure() {
+		return false
+	}
+	if r := j.Spec.Retry; r != nil {
+		return j.Retries < r.Limit && slices.Contains(r.On, e.Reason)
+	}
+	if g == nil || !g.Ephemeral || j.DebugOf != "" || j.Retries > 0 {
+		return false
+	}
+	switch e.Reason {
+	case signalbox.ReasonAgentLost:
+		return e.Surely
+	case signalbox.ReasonAgentRestarted, signalbox.ReasonAgentDisconnected, signalbox.ReasonInterrupted, signalbox.ReasonStartFailed,
+		signalbox.ReasonImagePull, signalbox.ReasonAgentError, signalbox.ReasonLeaseEnded:
+		return true
+	}
+	return false
 }
 
 // timeUp tells whether a job that reports this result has used up its time rather than done what it had to do. The one

@@ -40,6 +40,7 @@ type Verdict struct {
 	Action   agentapi.Action
 	JobID    string
 	Attempt  string
+	Lease    time.Duration // with run-job: what the type asks of agents that can
 	Shutdown agentapi.ShutdownReason
 }
 
@@ -86,7 +87,7 @@ func decideWaiting(v View, now time.Time) Verdict {
 	case v.Attempt.State == signalbox.AttemptOffered && bye != "":
 		return Verdict{Deed: DeedWithdraw, Action: agentapi.ActionShutdown, Shutdown: bye}
 	case v.Attempt.State == signalbox.AttemptOffered:
-		return Verdict{Action: agentapi.ActionRunJob, JobID: v.Attempt.JobID, Attempt: v.Attempt.ID}
+		return Verdict{Action: agentapi.ActionRunJob, JobID: v.Attempt.JobID, Attempt: v.Attempt.ID, Lease: v.Agent.Lease}
 	case v.Forgot >= v.Limits.ForgetAfter:
 		return Verdict{Deed: DeedForgotten, Reason: signalbox.ReasonAgentRestarted, Action: agentapi.ActionContinue}
 	}
@@ -159,7 +160,7 @@ func decideFinished(v View, req agentapi.SyncRequest) (Verdict, error) {
 // reportable are the reasons that an agent may give for a failure itself; any other word of it is ignored.
 func reportable(r signalbox.Reason) bool {
 	switch r {
-	case signalbox.ReasonImagePull, signalbox.ReasonAgentError, signalbox.ReasonAgentRestarted, signalbox.ReasonStartFailed:
+	case signalbox.ReasonImagePull, signalbox.ReasonAgentError, signalbox.ReasonAgentRestarted, signalbox.ReasonStartFailed, signalbox.ReasonLeaseEnded:
 		return true
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/attempt"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/queue"
@@ -75,6 +76,10 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 			UserAgent: who.UserAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: who.IP, SingleJob: req.SingleJob,
 			IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
 			Labels: req.Labels, TokenID: ad.token.ID, CountsSince: tx.Now,
+			Problems: problems(req.Problems),
+		}
+		if len(ag.Problems) > 0 {
+			ag.ProblemsAt = tx.Now
 		}
 		old, err := tx.AgentByName(req.Name)
 		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
@@ -207,7 +212,7 @@ func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done
 	}
 	if old.AttemptID != "" {
 		lost = old.AttemptID
-		if err := h.abandon(tx, old, signalbox.ReasonAgentRestarted, "agent "+old.Name+" was started anew while it ran this job"); err != nil {
+		if err := h.leaveJob(tx, old, signalbox.ReasonAgentRestarted, "agent "+old.Name+" was started anew while it ran this job"); err != nil {
 			return false, "", err
 		}
 		now, err := tx.Agent(old.ID)
@@ -257,15 +262,20 @@ func dedicate(tx *store.Tx, ag *signalbox.Agent, jobID string) error {
 }
 
 // abandon ends what an agent will not finish: an offer returns to the queue, a job that was fetched fails.
-func (h *Hub) abandon(tx *store.Tx, ag *signalbox.Agent, reason signalbox.Reason, detail string) error {
+func (h *Hub) abandon(tx *store.Tx, a *signalbox.Attempt, end attempt.End) error {
+	if a.State == signalbox.AttemptOffered {
+		return engine.Withdraw(tx, a.ID, end.Detail, Actor)
+	}
+	return h.Engine.End(tx, a.ID, end, Actor)
+}
+
+// leaveJob is abandon for an agent that is known to have left its job.
+func (h *Hub) leaveJob(tx *store.Tx, ag *signalbox.Agent, reason signalbox.Reason, detail string) error {
 	a, err := tx.Attempt(ag.AttemptID)
 	if err != nil {
 		return err
 	}
-	if a.State == signalbox.AttemptOffered {
-		return engine.Withdraw(tx, a.ID, detail, Actor)
-	}
-	return h.Engine.Finish(tx, a.ID, signalbox.JobFailed, reason, detail, Actor)
+	return h.abandon(tx, a, attempt.End{Result: signalbox.JobFailed, Reason: reason, Detail: detail})
 }
 
 // gone removes a free agent from the fleet; its name may be used again.
@@ -292,7 +302,7 @@ func (h *Hub) Disconnect(ctx context.Context, hash string) error {
 		}
 		if ag.AttemptID != "" {
 			ended = ag.AttemptID
-			if err := h.abandon(tx, ag, signalbox.ReasonAgentDisconnected, "agent "+ag.Name+" disconnected while it ran this job"); err != nil {
+			if err := h.leaveJob(tx, ag, signalbox.ReasonAgentDisconnected, "agent "+ag.Name+" disconnected while it ran this job"); err != nil {
 				return err
 			}
 			if ag, err = tx.Agent(ag.ID); err != nil {

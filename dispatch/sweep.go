@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/attempt"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -107,11 +108,15 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 	var agents []*signalbox.Agent
 	var types []*signalbox.AgentType
 	var seen map[string]store.Seen
+	var leases map[string]time.Duration
 	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
 		if agents, err = tx.Agents(""); err != nil {
 			return err
 		}
 		if types, err = tx.AgentTypes(); err != nil {
+			return err
+		}
+		if leases, err = tx.Leases(); err != nil {
 			return err
 		}
 		seen, err = tx.LastSeen()
@@ -127,7 +132,7 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 	now := h.Now()
 	for _, ag := range agents {
 		last := latest(h.started, ag.CreatedAt, seen[ag.ID].At, here[ag.ID])
-		if !overdue(ag, byID[ag.AgentTypeID], last, now, h.Timing) {
+		if !overdue(ag, byID[ag.AgentTypeID], leases[ag.ID], last, now, h.Timing) {
 			continue
 		}
 		if err := h.lose(ctx, ag.ID, last); err != nil && signalbox.ErrorCode(err) != signalbox.CodeConflict {
@@ -137,14 +142,16 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 	return nil
 }
 
-// overdue tells whether an agent's time is up.
-func overdue(ag *signalbox.Agent, typ *signalbox.AgentType, last, now time.Time, t Timing) bool {
+// overdue tells whether an agent's time is up. lease is the one that it keeps for its job, 0 when it keeps none.
+func overdue(ag *signalbox.Agent, typ *signalbox.AgentType, lease time.Duration, last, now time.Time, t Timing) bool {
 	silent := now.Sub(last)
 	switch {
 	case ag.State == signalbox.AgentDisconnected:
 		return typ == nil || now.Sub(ag.ChangedAt) >= typ.ReleaseAfter
 	case ag.AttemptID == "":
 		return silent > t.IdleLost
+	case lease > 0:
+		return silent > lease+signalbox.LeaseMargin
 	case typ != nil && typ.LostAfter > 0:
 		return silent > typ.LostAfter
 	}
@@ -185,7 +192,13 @@ func (h *Hub) lose(ctx context.Context, agentID string, last time.Time) error {
 		if ag.AttemptID != "" {
 			ended = ag.AttemptID
 			detail := "agent " + ag.Name + " was last heard of at " + last.UTC().Format(time.RFC3339)
-			if err := h.abandon(tx, ag, signalbox.ReasonAgentLost, detail); err != nil {
+			a, err := tx.Attempt(ended)
+			if err != nil {
+				return err
+			}
+			end := attempt.End{Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost, Detail: detail}
+			end.Surely = a.Lease > 0 && tx.Now.Sub(last) > a.Lease+signalbox.LeaseMargin
+			if err := h.abandon(tx, a, end); err != nil {
 				return err
 			}
 			if ag, err = tx.Agent(agentID); err != nil {

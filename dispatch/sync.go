@@ -44,6 +44,9 @@ func (h *Hub) sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 	if err := h.interrupted(ctx, p, req.InterruptedAt); err != nil {
 		return agentapi.SyncResponse{}, err
 	}
+	if err := h.troubled(ctx, p, req.Problems); err != nil {
+		return agentapi.SyncResponse{}, err
+	}
 	deadline := now.Add(h.holdFor(req.State, wait))
 	for tries := 0; ; tries++ {
 		if err := h.refresh(ctx, p); err != nil {
@@ -190,10 +193,10 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 			if _, _, err := engine.Fetched(tx, at.ID, actor); err != nil {
 				return err
 			}
-			return engine.Running(tx, at.ID, actor)
+			return engine.RunningWith(tx, at.ID, lease(req), actor)
 		})
 	case DeedRunning:
-		err = h.Store.Write(ctx, func(tx *store.Tx) error { return engine.Running(tx, at.ID, actor) })
+		err = h.Store.Write(ctx, func(tx *store.Tx) error { return engine.RunningWith(tx, at.ID, lease(req), actor) })
 	case DeedFinish:
 		err = h.finish(ctx, at.ID, func(tx *store.Tx) error {
 			if err := h.Engine.Finish(tx, at.ID, v.Result, v.Reason, "", actor); err != nil || v.Action != agentapi.ActionShutdown {
@@ -311,7 +314,7 @@ func (h *Hub) interrupted(ctx context.Context, p *presence, at int64) error {
 func (h *Hub) answer(v Verdict, wait time.Duration) agentapi.SyncResponse {
 	r := agentapi.SyncResponse{Action: v.Action, JobID: v.JobID, ShutdownReason: v.Shutdown}
 	if wait > 0 {
-		r.Attempt = v.Attempt
+		r.Attempt, r.Lease = v.Attempt, int(v.Lease/time.Second)
 	}
 	r.NextSyncAfter = int(h.next(v, wait).Milliseconds())
 	return r

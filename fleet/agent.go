@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/attempt"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -23,6 +24,7 @@ const (
 	Stop    Action = "stop"    // end the job now, then leave
 	Delete  Action = "delete"  // forget the agent; one with a job is refused
 	Force   Action = "force"   // forget the agent, and end its job as failed
+	Gone    Action = "gone"    // the same; its machine is known to be gone, so nothing of its job runs any more
 
 	Quarantine Action = "quarantine" // it stays and gets no jobs
 	Release    Action = "release"    // it gets jobs again, and what it failed so far does not count any more
@@ -131,7 +133,7 @@ func (f *Fleet) change(ctx context.Context, part []*signalbox.Agent, s Selection
 			}
 			reason, why := apply(a, action, actor, tx.Now)
 			out = append(out, Outcome{Name: a.Name, Why: why})
-			if (action == Stop || action == Force) && why == "" && a.AttemptID != "" {
+			if (action == Stop || action == Force || action == Gone) && why == "" && a.AttemptID != "" {
 				busy[a.ID] = a.AttemptID
 			}
 			if reason == "" {
@@ -154,7 +156,7 @@ func (f *Fleet) change(ctx context.Context, part []*signalbox.Agent, s Selection
 // apply changes an agent's row as an action wants. reason goes into the history, "" when nothing changes; why says why it
 // cannot be done.
 func apply(a *signalbox.Agent, action Action, actor string, now time.Time) (reason, why string) {
-	if a.State != signalbox.AgentRegistered && action != Delete && action != Force {
+	if a.State != signalbox.AgentRegistered && action != Delete && action != Force && action != Gone {
 		return "", "it has left; its name is kept for a while, delete frees it"
 	}
 	switch action {
@@ -202,7 +204,7 @@ func apply(a *signalbox.Agent, action Action, actor string, now time.Time) (reas
 		if a.AttemptID != "" {
 			return "", "it has a job: stop the agent first, or force it"
 		}
-	case Force:
+	case Force, Gone:
 		if a.AttemptID != "" {
 			if !a.DrainAt.IsZero() {
 				return "", ""
@@ -236,11 +238,16 @@ func (f *Fleet) end(ctx context.Context, agentID, attemptID string, action Actio
 				return err
 			}
 			why := "agent " + ag.Name + " was deleted while it ran this job"
+			if action == Gone {
+				why = "the machine of agent " + ag.Name + " is gone"
+			}
 			if a.State == signalbox.AttemptOffered {
 				err = engine.Withdraw(tx, a.ID, why, actor)
 			} else {
 				over = true
-				err = f.o.Engine.Finish(tx, a.ID, signalbox.JobFailed, signalbox.ReasonAgentLost, why, actor)
+				err = f.o.Engine.End(tx, a.ID, attempt.End{
+					Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost, Detail: why, Surely: action == Gone,
+				}, actor)
 			}
 			if err != nil {
 				return err

@@ -79,6 +79,9 @@ func changes(a, b *signalbox.AgentType) string {
 	}
 	note(a.ReleaseAfter != b.ReleaseAfter, "names are kept for "+b.ReleaseAfter.String())
 	note(a.LostAfter != b.LostAfter, "lost after "+b.LostAfter.String())
+	note(a.Lease != b.Lease, "lease "+b.Lease.String())
+	note(a.Ephemeral != b.Ephemeral, map[bool]string{true: "machines serve for one job", false: "machines serve for many jobs"}[b.Ephemeral])
+	note(a.Quarantine != b.Quarantine, "quarantine: "+b.Quarantine.String())
 	note(a.Naming.Origin != b.Naming.Origin || a.Naming.Account != b.Naming.Account || strings.Join(a.Naming.Roles, ",") != strings.Join(b.Naming.Roles, ","), "names")
 	note(a.Projects != b.Projects || strings.Join(a.ProjectIDs, ",") != strings.Join(b.ProjectIDs, ","), "projects: "+strings.TrimSpace(string(b.Projects)+" "+strings.Join(b.ProjectIDs, " ")))
 	note(a.Forks != b.Forks, map[bool]string{true: "forked code may run", false: "forked code may not run"}[b.Forks])

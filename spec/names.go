@@ -183,7 +183,7 @@ func (c *checker) variables(vars []*value) {
 }
 
 // RetryReasons are the ends of a job that are not its own fault, and after which it can be run again.
-var RetryReasons = []string{"agent_lost", "agent_restarted", "agent_disconnected", "interrupted", "start_failed", "image_pull", "agent_error"}
+var RetryReasons = []string{"agent_lost", "agent_restarted", "agent_disconnected", "interrupted", "start_failed", "image_pull", "agent_error", "lease_ended"}
 
 func (c *checker) retry(v *value) {
 	for _, it := range v.list("on") {

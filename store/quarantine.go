@@ -1,6 +1,8 @@
 package store
 
 import (
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 )
 
@@ -59,4 +61,71 @@ func elsewhereText(a *signalbox.Attempt) (string, error) {
 		return "", nil
 	}
 	return toJSON(a.Elsewhere)
+}
+
+// SetProblems stores what an agent reports of its machine. The history gets a line when problems come or go, not when their
+// details change.
+func (t *Tx) SetProblems(a *signalbox.Agent, problems []signalbox.Problem, actor string) error {
+	b := *a
+	b.Problems = problems
+	_, text, err := health(&b)
+	if err != nil {
+		return err
+	}
+	n, err := t.exec(`UPDATE agent SET problems = $1, problems_at = $2, changed_at = $3 WHERE id = $4 AND gone_at = 0`, text, ms(t.Now), ms(t.Now), a.ID)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "agent", a.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyAgent(a.ID))
+	if signalbox.SameProblems(a.Problems, problems) {
+		return nil
+	}
+	if len(problems) == 0 {
+		return t.Record("agent", a.ID, actor, "reports no problems", "")
+	}
+	return t.Record("agent", a.ID, actor, "reports problems", signalbox.ProblemText(problems))
+}
+
+// Problems counts the living agents that report problems, by the name of their type and the code of the problem.
+func (t *Tx) Problems() (map[string]map[string]int, error) {
+	type row struct {
+		name     string
+		problems []signalbox.Problem
+	}
+	rows, err := many(t, "problem", func(s scanner, r *row) error { return s.Scan(&r.name, doc{&r.problems}) },
+		`SELECT y.name, a.problems FROM agent a JOIN agent_type y ON y.id = a.agent_type_id WHERE a.problems <> '' AND a.gone_at = 0`)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]map[string]int{}
+	for _, r := range rows {
+		if out[r.name] == nil {
+			out[r.name] = map[string]int{}
+		}
+		for _, p := range r.problems {
+			out[r.name][p.Code]++
+		}
+	}
+	return out, nil
+}
+
+// Leases returns the leases of the open attempts whose agents keep one, by agent.
+func (t *Tx) Leases() (map[string]time.Duration, error) {
+	type row struct {
+		id    string
+		lease time.Duration
+	}
+	rows, err := many(t, "lease", func(s scanner, r *row) error { return s.Scan(&r.id, span{&r.lease, time.Millisecond}) },
+		`SELECT agent_id, lease_ms FROM attempt WHERE state <> 'ended' AND lease_ms > 0`)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]time.Duration, len(rows))
+	for _, r := range rows {
+		out[r.id] = r.lease
+	}
+	return out, nil
 }
