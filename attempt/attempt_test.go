@@ -53,3 +53,47 @@ func TestFetch(t *testing.T) {
 		}
 	}
 }
+
+func TestRetries(t *testing.T) {
+	lost := End{Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost}
+	gone := lost
+	gone.Surely = true
+	failed := func(r signalbox.Reason) End { return End{Result: signalbox.JobFailed, Reason: r} }
+	interrupted := End{Result: signalbox.JobStopped, Reason: signalbox.ReasonInterrupted}
+	asks := &signalbox.Retry{On: []signalbox.Reason{signalbox.ReasonAgentLost, signalbox.ReasonInterrupted}, Limit: 2}
+	for _, c := range []struct {
+		name      string
+		retry     *signalbox.Retry
+		ephemeral bool
+		retried   int
+		debug     bool
+		end       End
+		want      bool
+	}{
+		{"nobody asks", nil, false, 0, false, gone, false},
+		{"the job asks", asks, false, 1, false, lost, true},
+		{"the job has asked often enough", asks, false, 2, false, lost, false},
+		{"the job asks for other reasons", asks, true, 0, false, failed(signalbox.ReasonStartFailed), false},
+		{"interrupted, as the job asks", asks, false, 0, false, interrupted, true},
+		{"stopped by somebody", asks, true, 0, false, End{Result: signalbox.JobStopped, Reason: signalbox.ReasonUser}, false},
+		{"a machine for one job, interrupted", nil, true, 0, false, interrupted, true},
+		{"a machine for one job, silent", nil, true, 0, false, lost, false},
+		{"a machine for one job, surely gone", nil, true, 0, false, gone, true},
+		{"a machine for one job, its lease ended", nil, true, 0, false, failed(signalbox.ReasonLeaseEnded), true},
+		{"a machine for one job, again", nil, true, 1, false, gone, false},
+		{"a machine for one job, failing tests", nil, true, 0, false, failed(signalbox.ReasonTest), false},
+		{"a machine for one job, debugging", nil, true, 0, true, gone, false},
+	} {
+		j := &signalbox.Job{Retries: c.retried}
+		j.Spec.Retry = c.retry
+		if c.debug {
+			j.DebugOf = "x"
+		}
+		if got := retries(j, &signalbox.Agent{Ephemeral: c.ephemeral}, c.end); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	if retries(&signalbox.Job{}, nil, gone) {
+		t.Error("a job without an agent row is run again")
+	}
+}

@@ -81,6 +81,12 @@ func (y *yard) row(id string) (a *signalbox.Agent) {
 // job queues a job of the type.
 func (y *yard) job() *signalbox.Job {
 	y.Helper()
+	return y.queue(true)
+}
+
+// queue queues a job of the type: a debug session, whose end moves no pipeline, or an ordinary one.
+func (y *yard) queue(debug bool) *signalbox.Job {
+	y.Helper()
 	y.n++
 	var j *signalbox.Job
 	y.write(func(tx *store.Tx) error {
@@ -104,7 +110,9 @@ func (y *yard) job() *signalbox.Job {
 			BlockID: b.ID, PipelineID: l.ID, WorkflowID: w.ID, ProjectID: p.ID, Name: "J", AgentType: y.typ.Name, State: signalbox.JobQueued,
 			Spec: signalbox.JobSpec{MachineType: y.typ.Name, Commands: []string{"x"}},
 		}
-		// A debug session is a job whose end moves no pipeline.
+		if !debug {
+			return tx.CreateJob(j, "test")
+		}
 		other := *j
 		if err := tx.CreateJob(&other, "test"); err != nil {
 			return err
@@ -118,7 +126,17 @@ func (y *yard) job() *signalbox.Job {
 // busy gives an agent a job that it runs.
 func (y *yard) busy(a *signalbox.Agent) *signalbox.Job {
 	y.Helper()
-	j := y.job()
+	return y.gives(y.job(), a)
+}
+
+// busyJob is busy with a job that may be run again.
+func (y *yard) busyJob(a *signalbox.Agent) *signalbox.Job {
+	y.Helper()
+	return y.gives(y.queue(false), a)
+}
+
+func (y *yard) gives(j *signalbox.Job, a *signalbox.Agent) *signalbox.Job {
+	y.Helper()
 	y.write(func(tx *store.Tx) error {
 		at, err := engine.Offer(tx, j, a, "test")
 		if err != nil {

@@ -23,7 +23,7 @@ func TestDispatchQueriesUseIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		whole := regexp.MustCompile(`SCAN (job|j|agent|a|e|event|p|project)( |$)`)
+		whole := regexp.MustCompile(`SCAN (job|j|agent|a|e|event|p|project|attempt)( |$)`)
 		checkPlans(t, store.Options{Dir: dir}, db, func(text string) string { return strings.Join(rows(t, db, "EXPLAIN QUERY PLAN "+text), "\n") }, whole, sqlitePlanRow)
 	})
 	t.Run("postgres", func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestDispatchQueriesUseIndexes(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		whole := regexp.MustCompile(`Seq Scan on (job|event|agent)\b`)
+		whole := regexp.MustCompile(`Seq Scan on (job|event|agent|attempt)\b`)
 		checkPlans(t, store.Options{URL: url}, db, func(text string) string { return strings.Join(rows(t, db, "EXPLAIN "+text), "\n") }, whole, nil)
 	})
 }
@@ -63,6 +63,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		`INSERT INTO project (id, name, git_url, default_branch, pipeline_file, created_at) ` + many + `SELECT 'project-' || i, 'p' || i, '', '', '', 1 FROM many`,
 		`INSERT INTO agent (id, agent_type_id, name, token_hash, state, created_at, gone_at, changed_at) ` + many + `SELECT 'agent-' || i, a.agent_type_id, 'a' || i, 'h' || i, a.state, 1, i % 3, 1 FROM many, agent a`,
 		`INSERT INTO agent_seen (agent_id, seen_at) ` + many + `SELECT 'agent-' || i, 1 FROM many`,
+		`INSERT INTO attempt (id, job_id, n, agent_id, agent_name, state, result, offered_at, fetched_at, ended_at) ` + many + `SELECT 'attempt-' || i, j.id, i + 100, 'x', 'agent-' || (i % 100), 'ended', 'passed', 1, 1, i FROM many, (SELECT id FROM job WHERE state = 'queued' ORDER BY id LIMIT 1) j`,
 		`INSERT INTO event (noun, id, n, at, actor, reason) ` + many + `SELECT 'job', 'job-' || (i / 3), i, 1, 'x', 'x' FROM many`,
 		`ANALYZE`,
 	} {
@@ -92,6 +93,8 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
 			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),
 			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(), drop(tx.CountAgents("s1-linux", tx.Now)), drop(tx.CountAgents("", tx.Now)), drop(tx.JobCounts()),
+			drop(tx.EndedOn(agent, 5)), drop(tx.JobNamesakes(job.PipelineID, "x")), drop(tx.Problems()), drop(tx.Leases()),
+			func() error { _, _, err := tx.Sick(agent.AgentTypeID); return err }(), tx.SetProblems(agent, []signalbox.Problem{{Code: "x"}}, "test"),
 		)
 	}); err != nil {
 		t.Fatal(err)

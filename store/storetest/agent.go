@@ -14,7 +14,7 @@ func agentTypeName(a *signalbox.AgentType) string { return a.Name }
 func agentName(a *signalbox.Agent) string { return a.Name }
 
 func testAgentType(s *suite) {
-	a := &signalbox.AgentType{Name: "s1-b", ReleaseAfter: 1500 * time.Millisecond, LostAfter: time.Hour}
+	a := &signalbox.AgentType{Name: "s1-b", ReleaseAfter: 1500 * time.Millisecond, LostAfter: time.Hour, Quarantine: signalbox.QuarantineRule{Failures: 2, Of: 7}, Lease: 5 * time.Minute, Ephemeral: true}
 	other := &signalbox.AgentType{Name: "s1-a"}
 	s.write(func(t *store.Tx) error {
 		return errors.Join(t.CreateAgentType(a, "ann"), t.CreateAgentType(other, "ann"))
@@ -28,6 +28,7 @@ func testAgentType(s *suite) {
 
 	s.equal("by id", get(s, func(t *store.Tx) (*signalbox.AgentType, error) { return t.AgentTypeByID(a.ID) }), a)
 	a.ReleaseAfter, a.LostAfter, a.Forks = 0, time.Minute, true
+	a.Quarantine, a.Lease, a.Ephemeral = signalbox.QuarantineRule{}, 0, false
 	a.Projects, a.ProjectIDs = signalbox.ProjectsAllowed, []string{"p", "q"}
 	a.Naming = signalbox.AgentNaming{Origin: signalbox.NamesFromAWS, Account: "123456789012", Roles: []string{"ci-*", "x"}}
 	s.write(func(t *store.Tx) error { return t.UpdateAgentType(a, "ann", "") })
