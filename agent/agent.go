@@ -61,6 +61,7 @@ type Config struct {
 	LogsCompressionSize int64              // from this size on an uploaded log is compressed; 0 is 100 MiB
 	JobUser             string             // run jobs as this user instead of the agent's own
 	SpoolQuota          int64              // bytes that the logs of one job may take on disk until they are delivered; 0 is no limit
+	LowDisk             int64              // less free room than this is reported to the server; 0 is DefaultLowDisk, less is never
 	DockerHost          string             // address of the Docker engine; "" is the usual one of this machine
 
 	Hooks        Hooks
@@ -171,6 +172,7 @@ type Agent struct {
 	log     *slog.Logger
 	client  *client
 	tracker *tracker
+	checker *checker
 
 	dir           string // in StateDir, of this process alone
 	wantedName    string // as configured, "" for a random one
@@ -210,7 +212,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	a := &Agent{cfg: cfg, log: cfg.Logger, client: newClient(cfg), interrupted: make(chan struct{}), wantedName: wanted}
-	a.tracker = newTracker(a)
+	a.tracker, a.checker = newTracker(a), &checker{agent: a}
 	if cfg.JobUser != "" {
 		u, err := executor.LookupUser(cfg.JobUser)
 		if err != nil {
@@ -436,7 +438,7 @@ func (a *Agent) register(ctx context.Context) (name string, err error) {
 		Name: a.cfg.Name, Version: a.cfg.Version, PID: os.Getpid(), OS: osName(), Arch: archName(runtime.GOARCH), Hostname: host,
 		SingleJob: a.cfg.DisconnectAfterJob, IdleTimeout: int(a.cfg.DisconnectAfterIdleTimeout / time.Second),
 		InterruptionGracePeriod: int(a.cfg.InterruptionGracePeriod / time.Second), JobID: a.cfg.JobID,
-		Labels: a.cfg.Labels,
+		Labels: a.cfg.Labels, Problems: a.checker.look(),
 	}
 	for try := 1; ; try++ {
 		resp, err := a.client.register(ctx, a.cfg.Token, req)

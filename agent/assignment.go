@@ -30,6 +30,7 @@ type assignment struct {
 	stopped  bool
 	job      *Job
 	answerAt time.Time // last answer to a sync
+	lease    lease
 }
 
 // stop is remembered when the job has not begun yet.
@@ -46,18 +47,21 @@ func (as *assignment) stop() {
 
 func (as *assignment) leave() { as.leaveOnce.Do(func() { close(as.left) }) }
 
-func (as *assignment) answered() {
+// answered takes note of an answer to a sync that was sent at a time.
+func (as *assignment) answered(sent time.Time) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	as.answerAt = time.Now()
+	as.lease.renew(sent)
 }
 
 func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.Reason) {
+	defer as.release()
 	a := as.agent
 	payload, err := as.fetch(ctx)
 	if err != nil {
 		if as.isStopped() {
-			return signalbox.JobStopped, ""
+			return as.outcome(signalbox.JobStopped, "")
 		}
 		a.log.Error("the job cannot be fetched", "job", as.id, "error", err)
 		return signalbox.JobFailed, signalbox.ReasonStartFailed
@@ -73,6 +77,7 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 	o := as.options(name)
 	o.Ready = begun.wait
 	o.Finished = func(result signalbox.JobResult, reason signalbox.Reason) {
+		result, reason = as.outcome(result, reason)
 		if begun.wait() == nil {
 			if err := a.saveJob(lastJob{JobID: as.id, Attempt: as.attempt, Phase: phaseFinished, Spool: name, Result: result, Reason: reason}); err != nil {
 				a.log.Error("a crash before the report would make this job a failed one", "error", err)
@@ -96,7 +101,7 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 		a.log.Error("the job was broken off", "job", as.id, "error", err)
 	}
 	as.awaitLog(p, begun.pushed)
-	return result, job.Reason()
+	return as.outcome(result, job.Reason())
 }
 
 // openSpool makes the log of the job.

@@ -28,6 +28,7 @@ type client struct {
 	hold      time.Duration // how long the server may hold a sync
 
 	pushesFailed atomic.Int64
+	clockOff     atomic.Int64 // nanoseconds by which our clock is ahead of the server's, as its answers tell
 
 	mu    sync.Mutex
 	token string // of this agent, after registration
@@ -206,6 +207,9 @@ func (c *client) call(ctx context.Context, q request) error {
 		return err
 	}
 	defer resp.Body.Close()
+	if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		c.clockOff.Store(int64(time.Until(at) * -1))
+	}
 	if resp.StatusCode != http.StatusOK && !(q.any2xx && resp.StatusCode/100 == 2) {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
 		return &statusError{resp.StatusCode, message(text)}

@@ -40,8 +40,11 @@ type hub struct {
 	result   string
 	when     map[string]func() // by kind, called under mu when such a request comes
 	disconns int
-	lose     int    // answers to pushes that do not reach the agent although the events were stored
-	trigger  string // when an event holds this, reached is called under mu, once
+	ahead    time.Duration      // of the clock that its answers tell
+	problems []agentapi.Problem // told at registration
+	lease    int                // seconds, told with the job
+	lose     int                // answers to pushes that do not reach the agent although the events were stored
+	trigger  string             // when an event holds this, reached is called under mu, once
 	reached  func()
 }
 
@@ -119,10 +122,18 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "because the test says so", status)
 		return
 	}
+	if h.ahead != 0 {
+		w.Header().Set("Date", time.Now().Add(h.ahead).UTC().Format(http.TimeFormat))
+	}
 	var answer any
 	status, hold := http.StatusOK, false
 	switch kind {
 	case "register":
+		var reg agentapi.RegisterRequest
+		if err := json.Unmarshal(body, &reg); err != nil {
+			h.t.Errorf("register %q: %v", body, err)
+		}
+		h.problems = reg.Problems
 		status, answer = http.StatusCreated, agentapi.RegisterResponse{Name: "test-agent", Token: "agent-token"}
 	case "sync":
 		var s agentapi.SyncRequest
@@ -164,7 +175,7 @@ func (h *hub) sync(s agentapi.SyncRequest) (agentapi.SyncResponse, bool) {
 		case s.InterruptedAt != 0:
 			a.Action, a.ShutdownReason = agentapi.ActionShutdown, agentapi.ShutdownInterrupted
 		case h.result == "":
-			a.Action, a.JobID = agentapi.ActionRunJob, h.payload.JobID
+			a.Action, a.JobID, a.Lease = agentapi.ActionRunJob, h.payload.JobID, h.lease
 		default:
 			a.Action, a.ShutdownReason = agentapi.ActionShutdown, agentapi.ShutdownRequested
 		}

@@ -18,12 +18,14 @@ type loop struct {
 
 	state         agentapi.AgentState
 	jobID         string
-	attempt       string // which try of the job, as the server calls it
+	attempt       string        // which try of the job, as the server calls it
+	lease         time.Duration // after how long without an answer the job ends, 0 is never
 	result        signalbox.JobResult
 	reason        signalbox.Reason // why it failed when its commands are not the cause
 	interruptedAt int64
 	job           *assignment
 
+	asked      time.Time // when the sync that was answered last was sent
 	lastAnswer time.Time
 	retry      backoff
 }
@@ -67,7 +69,7 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 			l.retry.reset()
 			l.lastAnswer = time.Now()
 			if l.job != nil {
-				l.job.answered()
+				l.job.answered(l.asked)
 			}
 			if reason, leave := l.obey(ctx, resp); leave {
 				return reason, nil
@@ -82,7 +84,9 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 // it; an answer that came all the same is used.
 func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bool, err error) {
 	l.agent.tracker.report(l.state, l.jobID, l.result)
-	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt}
+	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt,
+		Lease: int(l.lease / time.Second), Problems: l.agent.checker.problems()}
+	sent := time.Now()
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
 	type answer struct {
@@ -98,6 +102,9 @@ func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bo
 	for {
 		select {
 		case a := <-done:
+			if a.err == nil {
+				l.asked = sent
+			}
 			return a.resp, changed && a.err != nil, a.err
 		case m := <-l.messages:
 			l.note(m)
@@ -142,7 +149,7 @@ func (l *loop) obey(ctx context.Context, r agentapi.SyncResponse) (ExitReason, b
 	switch r.Action {
 	case agentapi.ActionRunJob:
 		if l.state == agentapi.StateWaitingForJobs && r.JobID != "" {
-			l.start(ctx, r.JobID, r.Attempt)
+			l.start(ctx, r.JobID, r.Attempt, time.Duration(r.Lease)*time.Second)
 		}
 	case agentapi.ActionStopJob:
 		if l.job != nil && (r.JobID == "" || r.JobID == l.jobID) && l.state != agentapi.StateFinishedJob {
@@ -153,7 +160,7 @@ func (l *loop) obey(ctx context.Context, r agentapi.SyncResponse) (ExitReason, b
 		if l.state == agentapi.StateFinishedJob {
 			l.agent.forgetJob()
 			l.endJob()
-			l.state, l.jobID, l.attempt, l.result, l.reason = agentapi.StateWaitingForJobs, "", "", "", ""
+			l.state, l.jobID, l.attempt, l.result, l.reason, l.lease = agentapi.StateWaitingForJobs, "", "", "", "", 0
 		}
 	case agentapi.ActionShutdown:
 		if l.state == agentapi.StateFinishedJob {
@@ -188,14 +195,15 @@ func (l *loop) endJob() {
 	l.job = nil
 }
 
-func (l *loop) start(ctx context.Context, id, attempt string) {
+func (l *loop) start(ctx context.Context, id, attempt string, lease time.Duration) {
 	l.agent.log.Info("job assigned", "job", id)
-	l.state, l.jobID, l.attempt, l.result, l.reason = agentapi.StateStartingJob, id, attempt, "", ""
-	if err := l.agent.saveJob(lastJob{JobID: id, Attempt: attempt, Phase: phaseAssigned}); err != nil {
+	l.state, l.jobID, l.attempt, l.result, l.reason, l.lease = agentapi.StateStartingJob, id, attempt, "", "", max(lease, 0)
+	if err := l.agent.saveJob(lastJob{JobID: id, Attempt: attempt, Phase: phaseAssigned, Lease: l.lease}); err != nil {
 		l.agent.log.Warn(err.Error())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	as := l.assign(id, attempt, cancel)
+	as.keep(l.lease, l.asked)
 	go func() {
 		defer close(as.done)
 		defer cancel()
@@ -218,7 +226,8 @@ func (l *loop) takeUp(ctx context.Context, j *lastJob) {
 		a.deliverLeftovers(l.pushing, "")
 	case j.Phase == phaseAssigned: // nothing of it has run
 		a.deliverLeftovers(l.pushing, "")
-		l.start(ctx, j.JobID, j.Attempt)
+		l.asked = time.Now()
+		l.start(ctx, j.JobID, j.Attempt, j.Lease)
 	default:
 		a.log.Info("reporting what became of the job of an earlier process", "job", j.JobID, "result", j.Result, "reason", j.Reason)
 		a.deliverLeftovers(l.pushing, j.Spool)

@@ -42,7 +42,8 @@ type lastJob struct {
 	Spool   string              `json:"spool,omitempty"` // name of its log, from phaseStarted on
 	Result  signalbox.JobResult `json:"result,omitempty"`
 	Reason  signalbox.Reason    `json:"reason,omitempty"`
-	Boot    string              `json:"boot,omitempty"` // which start of the machine it was begun in
+	Lease   time.Duration       `json:"lease,omitempty"` // after how long without an answer it ends
+	Boot    string              `json:"boot,omitempty"`  // which start of the machine it was begun in
 }
 
 func (a *Agent) accessFile() string { return filepath.Join(a.dir, "access.json") }
