@@ -14,7 +14,7 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-func agentBody(g *signalbox.Agent, seen time.Time) map[string]any {
+func (a *API) agentBody(g *signalbox.Agent, seen, now time.Time) map[string]any {
 	labels := g.Labels
 	if labels == nil {
 		labels = map[string]string{}
@@ -25,11 +25,28 @@ func agentBody(g *signalbox.Agent, seen time.Time) map[string]any {
 		"last_seen_at": unix(seen), "user_agent": g.UserAgent, "single_job": g.SingleJob, "idle_timeout": int64(g.IdleTimeout / time.Second),
 		"interruption_grace_period": int64(g.GracePeriod / time.Second),
 	}
+	if g.Quarantine != nil {
+		m["quarantine"] = g.Quarantine
+	}
+	m["quarantined_at"] = unix(g.QuarantinedAt)
+	m["problems"] = append([]signalbox.Problem{}, g.Problems...)
 	state := "waiting_for_job"
 	if g.AttemptID != "" {
 		state = "running_job"
 	}
-	return map[string]any{"metadata": m, "status": map[string]any{"state": state, "job_id": g.JobID, "connected": g.State == signalbox.AgentRegistered}}
+	connected := g.State == signalbox.AgentRegistered
+	suspect := connected && now.Sub(latest(seen, g.CreatedAt, a.Started)) > signalbox.SuspectAfter
+	return map[string]any{"metadata": m, "status": map[string]any{"state": state, "job_id": g.JobID, "connected": connected, "suspect": suspect}}
+}
+
+// latest returns the last of some times.
+func latest(times ...time.Time) (out time.Time) {
+	for _, t := range times {
+		if t.After(out) {
+			out = t
+		}
+	}
+	return out
 }
 
 // maxAgents is the page size of the agent list.
@@ -66,7 +83,7 @@ func (a *API) listAgents(w http.ResponseWriter, r *http.Request) error {
 				cursor = out[size-1]["metadata"].(map[string]any)["name"].(string)
 				break
 			}
-			out = append(out, agentBody(g, seen[g.ID].At))
+			out = append(out, a.agentBody(g, seen[g.ID].At, tx.Now))
 		}
 		return err
 	}); err != nil {
@@ -76,18 +93,19 @@ func (a *API) listAgents(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) showAgent(w http.ResponseWriter, r *http.Request) error {
-	var g *signalbox.Agent
-	var seen store.Seen
-	if err := a.read(r, func(tx *store.Tx) (err error) {
-		if g, err = tx.AgentByName(r.PathValue("agent")); err != nil {
+	var body map[string]any
+	if err := a.read(r, func(tx *store.Tx) error {
+		g, err := tx.AgentByName(r.PathValue("agent"))
+		if err != nil {
 			return err
 		}
-		seen, err = tx.SeenOf(g.ID)
+		seen, err := tx.SeenOf(g.ID)
+		body = a.agentBody(g, seen.At, tx.Now)
 		return err
 	}); err != nil {
 		return err
 	}
-	return write(w, agentBody(g, seen.At))
+	return write(w, body)
 }
 
 // changeAgents does something to agents: those that are named, or all of a type.
@@ -98,6 +116,7 @@ func (a *API) changeAgents(w http.ResponseWriter, r *http.Request) error {
 		AgentType string   `json:"agent_type"`
 		OnlyIdle  bool     `json:"only_idle"`
 		Force     bool     `json:"force"`
+		HostGone  bool     `json:"host_gone"`
 	}
 	if err := read(w, r, &in); err != nil {
 		return err
@@ -106,10 +125,13 @@ func (a *API) changeAgents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if in.Force {
-		if action != fleet.Delete {
-			return signalbox.Errorf(signalbox.CodeInvalid, "force is for delete only, not for %s", action)
-		}
+	if (in.Force || in.HostGone) && action != fleet.Delete {
+		return signalbox.Errorf(signalbox.CodeInvalid, "force and host_gone are for delete only, not for %s", action)
+	}
+	switch {
+	case in.HostGone:
+		action = fleet.Gone
+	case in.Force:
 		action = fleet.Force
 	}
 	out, err := a.Fleet.ChangeAgents(r.Context(), fleet.Selection{Names: in.Names, AgentType: in.AgentType, OnlyIdle: in.OnlyIdle}, action, actor(r))

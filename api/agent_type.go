@@ -24,11 +24,20 @@ type agentTypeBody struct {
 		Projects          []string    `json:"projects"` // names or ids in requests, names in answers
 		Forks             *bool       `json:"forks"`
 		MaxRunningJobs    *int        `json:"max_running_jobs"` // 0 is no limit
+		Quarantine        *quarantine `json:"quarantine"`
+		Lease             *int64      `json:"lease"` // seconds, 0 is none
+		Ephemeral         *bool       `json:"ephemeral"`
 	} `json:"spec"`
 	Status struct {
 		TotalAgentCount   int    `json:"total_agent_count"`
 		RegistrationToken string `json:"registration_token,omitempty"`
 	} `json:"status"`
+}
+
+// quarantine says after how many failures of how many jobs an agent is set aside; 0 of 0 is never.
+type quarantine struct {
+	Failures int `json:"failures"`
+	Of       int `json:"of"`
 }
 
 type agentNames struct {
@@ -58,6 +67,8 @@ func agentType(t *signalbox.AgentType, agents int, projects map[string]string) a
 	lost, access, forks, most := int64(t.LostAfter/time.Second), string(t.Projects), t.Forks, t.MaxRunningJobs
 	b.Spec.AgentNameSettings, b.Spec.LostAfter, b.Spec.ProjectsAccess, b.Spec.Forks = names, &lost, &access, &forks
 	b.Spec.MaxRunningJobs = &most
+	lease, ephemeral := int64(t.Lease/time.Second), t.Ephemeral
+	b.Spec.Quarantine, b.Spec.Lease, b.Spec.Ephemeral = &quarantine{t.Quarantine.Failures, t.Quarantine.Of}, &lease, &ephemeral
 	b.Spec.Projects = []string{}
 	for _, id := range t.ProjectIDs {
 		name := projects[id]
@@ -168,6 +179,19 @@ func (in *agentTypeBody) apply(t *signalbox.AgentType, projects []string) error 
 	if in.Spec.Forks != nil {
 		t.Forks = *in.Spec.Forks
 	}
+	if q := in.Spec.Quarantine; q != nil {
+		t.Quarantine = signalbox.QuarantineRule{Failures: q.Failures, Of: q.Of}
+	}
+	if in.Spec.Lease != nil {
+		d, err := secondsOf("lease", *in.Spec.Lease)
+		if err != nil {
+			return err
+		}
+		t.Lease = d
+	}
+	if in.Spec.Ephemeral != nil {
+		t.Ephemeral = *in.Spec.Ephemeral
+	}
 	return setLimit(&t.MaxRunningJobs, in.Spec.MaxRunningJobs)
 }
 
@@ -222,7 +246,7 @@ func (a *API) createAgentType(w http.ResponseWriter, r *http.Request) error {
 	if err := read(w, r, &in); err != nil {
 		return err
 	}
-	t := &signalbox.AgentType{Name: strings.TrimSpace(in.Metadata.Name)}
+	t := &signalbox.AgentType{Name: strings.TrimSpace(in.Metadata.Name), Quarantine: signalbox.DefaultQuarantine}
 	projects, err := a.projectIDs(r, in.Spec.Projects)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
@@ -32,6 +33,7 @@ type Options struct {
 	Log            *joblog.Log
 	Secrets        *secret.Secrets // without them there are no routes for secrets
 	OrganizationID string
+	Started        time.Time // when this server started; for a while after that agents are expected back
 	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
 	InstallHook func(ctx context.Context, p *signalbox.Project) error
 	// CheckHook tells whether a token is the one that a project's hook was given.

@@ -18,7 +18,7 @@ func TestExplainAJob(t *testing.T) {
 	}
 	queued := explain(w.jobs[1].ID)
 	if at(queued, "text") != "An agent of type s1-linux is free; the job is about to be offered." || at(queued, "position") != 1.0 ||
-		fmt.Sprint(at(queued, "agents")) != "map[busy:1 disabled:0 draining:0 free:1 silent:0]" {
+		fmt.Sprint(at(queued, "agents")) != "map[busy:1 disabled:0 draining:0 free:1 quarantined:0 returning:0 suspect:0]" {
 		t.Errorf("%v", queued)
 	}
 	w.expect(200, w.call("PATCH", "/api/v1alpha/projects/demo", `{"spec":{"max_running_jobs":1}}`))

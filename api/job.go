@@ -185,7 +185,7 @@ func (a *API) answerJob(w http.ResponseWriter, r *http.Request, id string) error
 				return err
 			}
 			out["version"] = string(j.State) + "." + strconv.Itoa(j.AttemptN)
-			if why, err := waiting(tx, j); err != nil {
+			if why, err := a.waiting(tx, j); err != nil {
 				return err
 			} else if why != nil {
 				out["waiting"] = why
@@ -208,11 +208,11 @@ func (a *API) answerJob(w http.ResponseWriter, r *http.Request, id string) error
 }
 
 // waiting says what a job that is not on an agent waits for; nil when it waits no longer.
-func waiting(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
+func (a *API) waiting(tx *store.Tx, j *signalbox.Job) (map[string]any, error) {
 	if j.State != signalbox.JobQueued && j.State != signalbox.JobOffered {
 		return nil, nil
 	}
-	e, err := queue.ExplainJob(tx, j)
+	e, err := queue.ExplainJob(tx, j, a.Started)
 	return map[string]any{"position": e.Position, "text": e.Text, "blocked": e.Blocked}, err
 }
 
@@ -231,7 +231,7 @@ func (a *API) explainJob(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		out.Explanation, err = queue.ExplainJob(tx, j)
+		out.Explanation, err = queue.ExplainJob(tx, j, a.Started)
 		return err
 	}); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/queue"
 )
 
@@ -14,11 +15,12 @@ import (
 const unknownType = "unknown"
 
 var (
-	up      = prometheus.NewDesc("signalbox_store_up", "1 when the store could be read at this scrape, otherwise 0; then there are no figures of jobs and agents.", nil, nil)
-	jobs    = prometheus.NewDesc("signalbox_jobs", "Jobs that are not finished, by state: queued, offered to an agent, running.", []string{"agent_type", "state"}, nil)
-	oldest  = prometheus.NewDesc("signalbox_queue_oldest_seconds", "How long the first of the queued jobs has waited, 0 when none does.", []string{"agent_type"}, nil)
-	agents  = prometheus.NewDesc("signalbox_agents", "Agents by state: idle, busy, draining, disabled, silent, disconnected.", []string{"agent_type", "state"}, nil)
-	desired = prometheus.NewDesc("signalbox_agents_desired", "How many agents could work now: running jobs and those that limits let start.", []string{"agent_type"}, nil)
+	up       = prometheus.NewDesc("signalbox_store_up", "1 when the store could be read at this scrape, otherwise 0; then there are no figures of jobs and agents.", nil, nil)
+	jobs     = prometheus.NewDesc("signalbox_jobs", "Jobs that are not finished, by state: queued, offered to an agent, running.", []string{"agent_type", "state"}, nil)
+	oldest   = prometheus.NewDesc("signalbox_queue_oldest_seconds", "How long the first of the queued jobs has waited, 0 when none does.", []string{"agent_type"}, nil)
+	agents   = prometheus.NewDesc("signalbox_agents", "Agents by state: idle, busy, draining, disabled, quarantined, suspect, disconnected.", []string{"agent_type", "state"}, nil)
+	troubled = prometheus.NewDesc("signalbox_agents_with_problems", "Agents that report a problem of their machine, by the problem.", []string{"agent_type", "problem"}, nil)
+	desired  = prometheus.NewDesc("signalbox_agents_desired", "How many agents could work now: running jobs and those that limits let start.", []string{"agent_type"}, nil)
 )
 
 // demandCollector reads the jobs and agents that there are when it is asked.
@@ -31,7 +33,7 @@ type demandCollector struct {
 }
 
 func (c *demandCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{up, jobs, oldest, agents, desired} {
+	for _, d := range []*prometheus.Desc{up, jobs, oldest, agents, troubled, desired} {
 		ch <- d
 	}
 }
@@ -63,13 +65,29 @@ func (c *demandCollector) Collect(ch chan<- prometheus.Metric) {
 			continue // nobody can be an agent of a type that does not exist
 		}
 		for state, n := range map[string]int{
-			"idle": d.Agents.Free, "busy": d.Agents.Busy, "draining": d.Agents.Draining, "disabled": d.Agents.Disabled, "silent": d.Agents.Silent,
+			"idle": d.Agents.Free, "busy": d.Agents.Busy, "draining": d.Agents.Draining, "disabled": d.Agents.Disabled, "quarantined": d.Agents.Aside,
+			"suspect":      d.Agents.Suspect,
 			"disconnected": d.Left,
 		} {
 			gauge(agents, float64(n), name, state)
 		}
+		for problem, n := range known(d.Problems) {
+			gauge(troubled, float64(n), name, problem)
+		}
 		gauge(desired, float64(d.Desired), name)
 	}
+}
+
+// known counts problems by the words that agents of ours use, and all others as one: an agent must not make series.
+func known(problems map[string]int) map[string]int {
+	out := map[string]int{signalbox.ProblemDiskLow: 0, signalbox.ProblemClockOff: 0, signalbox.ProblemSpoolFull: 0, signalbox.ProblemEngine: 0, "other": 0}
+	for code, n := range problems {
+		if _, ok := out[code]; !ok {
+			code = "other"
+		}
+		out[code] += n
+	}
+	return out
 }
 
 // forget drops what was counted for agent types that were deleted since the last scrape.

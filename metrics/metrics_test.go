@@ -174,7 +174,7 @@ func TestJobsAndAgentsAreReadAtEachScrape(t *testing.T) {
 	now = []queue.Demand{
 		{
 			AgentType: "s1-linux", Queued: 1, Offered: 2, Running: 3, Desired: 5, Oldest: time.Minute,
-			Agents: queue.AgentCount{Free: 6, Busy: 7, Draining: 8, Disabled: 9, Silent: 10}, Left: 11,
+			Agents: queue.AgentCount{Free: 6, Busy: 7, Draining: 8, Disabled: 9, Suspect: 10, Aside: 12}, Left: 11, Problems: map[string]int{"disk_low": 2, "made_up": 1, "other_word": 3},
 		},
 		{Queued: 4},
 	}
@@ -184,7 +184,7 @@ func TestJobsAndAgentsAreReadAtEachScrape(t *testing.T) {
 	for what, want := range map[string]float64{
 		"signalbox_jobs queued": 1, "signalbox_jobs offered": 2, "signalbox_jobs running": 3,
 		"signalbox_agents idle": 6, "signalbox_agents busy": 7, "signalbox_agents draining": 8, "signalbox_agents disabled": 9,
-		"signalbox_agents silent": 10, "signalbox_agents disconnected": 11, "signalbox_agents_desired": 5, "signalbox_queue_oldest_seconds": 60,
+		"signalbox_agents suspect": 10, "signalbox_agents disconnected": 11, "signalbox_agents quarantined": 12, "signalbox_agents_desired": 5, "signalbox_queue_oldest_seconds": 60,
 	} {
 		name, state, _ := strings.Cut(what, " ")
 		labels := []string{"agent_type=s1-linux"}
@@ -193,6 +193,11 @@ func TestJobsAndAgentsAreReadAtEachScrape(t *testing.T) {
 		}
 		if got := series(t, all[name], labels...).GetGauge().GetValue(); got != want {
 			t.Errorf("%s is %v, want %v", what, got, want)
+		}
+	}
+	for problem, want := range map[string]float64{"disk_low": 2, "clock_off": 0, "other": 4} {
+		if got := series(t, all["signalbox_agents_with_problems"], "agent_type=s1-linux", "problem="+problem).GetGauge().GetValue(); got != want {
+			t.Errorf("%v agents with %s, want %v", got, problem, want)
 		}
 	}
 	if got := series(t, all["signalbox_jobs"], "agent_type=unknown", "state=queued").GetGauge().GetValue(); got != 4 {

@@ -16,14 +16,15 @@ type Demand struct {
 	Desired   int           // how many agents could work now, see Desired
 	Oldest    time.Duration // how long the first of the queued jobs has waited, 0 when there is none
 	Agents    AgentCount
-	Left      int // agents that have disconnected and whose names are kept
-	Occupied  int // agents of any kind that have a job
+	Left      int            // agents that have disconnected and whose names are kept
+	Occupied  int            // agents of any kind that have a job
+	Problems  map[string]int // agents that report a problem, by its word
 }
 
-// SeenSince returns since when an agent must have been heard of, or it counts as silent. Nobody is silent before this
+// SeenSince returns since when an agent must have been heard of, or it is suspect. Nobody is before this
 // server has listened for as long as that itself, so an outage of the server starts no machines.
 func SeenSince(now, started time.Time) time.Time {
-	since := now.Add(-silentAfter)
+	since := now.Add(-signalbox.SuspectAfter)
 	if since.Before(started) {
 		return time.Time{}
 	}
@@ -73,7 +74,15 @@ func readDemands(tx *store.Tx, types []*signalbox.AgentType, only string, seenSi
 	if err != nil {
 		return nil, err
 	}
-	return demands(tx.Now, types, o.MaxRunningJobs, jobs, agents), nil
+	problems, err := tx.Problems()
+	if err != nil {
+		return nil, err
+	}
+	out := demands(tx.Now, types, o.MaxRunningJobs, jobs, agents)
+	for i := range out {
+		out[i].Problems = problems[out[i].AgentType]
+	}
+	return out, nil
 }
 
 // demands puts the counts together by type, in the order of types and one more for all others.
@@ -126,8 +135,10 @@ func (d *Demand) count(c *store.AgentCount) {
 		d.Agents.Disabled += c.Agents
 	case c.Interrupted, c.Draining:
 		d.Agents.Draining += c.Agents
+	case c.Quarantined:
+		d.Agents.Aside += c.Agents
 	case c.Silent:
-		d.Agents.Silent += c.Agents
+		d.Agents.Suspect += c.Agents
 	case c.Busy:
 		d.Agents.Busy += c.Agents
 	default:

@@ -36,10 +36,10 @@ func TestDesired(t *testing.T) {
 
 func TestSeenSince(t *testing.T) {
 	start := time.Unix(1_000_000, 0)
-	if got := SeenSince(start.Add(silentAfter-time.Second), start); !got.IsZero() {
-		t.Errorf("a server that listens for less than %s calls agents silent since %s", silentAfter, got)
+	if got := SeenSince(start.Add(signalbox.SuspectAfter-time.Second), start); !got.IsZero() {
+		t.Errorf("a server that listens for less than %s calls agents silent since %s", signalbox.SuspectAfter, got)
 	}
-	if got, want := SeenSince(start.Add(time.Hour), start), start.Add(time.Hour-silentAfter); !got.Equal(want) {
+	if got, want := SeenSince(start.Add(time.Hour), start), start.Add(time.Hour-signalbox.SuspectAfter); !got.Equal(want) {
 		t.Errorf("silent since %s, want %s", got, want)
 	}
 }
@@ -60,6 +60,7 @@ func TestDemands(t *testing.T) {
 		{AgentType: "s1-linux", State: reg, Busy: true, Agents: 2},
 		{AgentType: "s1-linux", State: reg, Busy: true, Silent: true, Agents: 4},
 		{AgentType: "s1-linux", State: reg, Silent: true, Agents: 8},
+		{AgentType: "s1-linux", State: reg, Quarantined: true, Busy: true, Agents: 256},
 		{AgentType: "s1-linux", State: reg, Draining: true, Agents: 16},
 		{AgentType: "s1-linux", State: reg, Interrupted: true, Busy: true, Agents: 32},
 		{AgentType: "s1-linux", State: reg, Disabled: true, Draining: true, Agents: 64},
@@ -70,7 +71,7 @@ func TestDemands(t *testing.T) {
 		// Project b has no room: its two jobs hold agents of both types.
 		{
 			AgentType: "s1-linux", Queued: 13, Offered: 1, Running: 2, Desired: 5, Oldest: time.Hour,
-			Agents: AgentCount{Free: 1, Busy: 2, Silent: 12, Draining: 48, Disabled: 64}, Left: 128, Occupied: 38,
+			Agents: AgentCount{Free: 1, Busy: 2, Suspect: 12, Draining: 48, Disabled: 64, Aside: 256}, Left: 128, Occupied: 294,
 		},
 		{AgentType: "s1-mac", Queued: 3, Running: 1, Desired: 1},
 		{Queued: 5, Oldest: time.Minute},

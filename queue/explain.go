@@ -18,6 +18,7 @@ type Snapshot struct {
 	Type    *signalbox.AgentType // nil when there is none of the name that the job asks for
 	Types   []string             // the names of those that there are, when Type is nil
 	Agents  []AgentView
+	Server  time.Time // when this server started, zero when it was long ago
 	Gone    time.Time // when the last agent of the type went, zero when none ever did
 	Lines   []LineView
 	Ahead   int // queued jobs before it in its project's line
@@ -67,7 +68,8 @@ type Explanation struct {
 	Queued    int                `json:"queued"`   // jobs of all projects that wait for the same type
 	AgentType string             `json:"agent_type"`
 	Agents    AgentCount         `json:"agents"`
-	Almost    []Almost           `json:"almost,omitempty"` // agents that cannot take it, and what they lack
+	Almost    []Almost           `json:"almost,omitempty"`   // agents that cannot take it, and what they lack
+	Problems  []Almost           `json:"problems,omitempty"` // agents that can take it, and what is wrong with their machines
 	HeldBy    []Limit            `json:"held_by,omitempty"`
 	// Expected is when it starts if jobs take as long as they did lately and nothing comes before it; zero when there is
 	// too little to tell from.
@@ -80,7 +82,9 @@ type AgentCount struct {
 	Busy     int `json:"busy"`
 	Draining int `json:"draining"` // they take no new job
 	Disabled int `json:"disabled"`
-	Silent   int `json:"silent"` // not heard of lately, or disconnected
+	Aside    int `json:"quarantined"` // they stay, and take no jobs
+	Suspect  int `json:"suspect"`     // not heard of lately, or disconnected
+	Coming   int `json:"returning"`   // not heard of since this server started, just now
 }
 
 // Almost is an agent of the right type that cannot take a job.
@@ -88,9 +92,6 @@ type Almost struct {
 	Agent   string `json:"agent"`
 	Missing string `json:"missing"`
 }
-
-// silentAfter is when an agent counts as silent: longer than one is held, and than its heartbeat takes to be stored.
-const silentAfter = 2 * time.Minute
 
 // maxAlmost is how many agents are named.
 const maxAlmost = 10
@@ -127,11 +128,12 @@ func Explain(s Snapshot) Explanation {
 }
 
 func (e *Explanation) countAgents(s Snapshot) {
+	starting := !s.Server.IsZero() && s.Now.Sub(s.Server) < signalbox.SuspectAfter
 	for _, v := range s.Agents {
 		missing := ""
 		switch a := v.Agent; {
 		case a.State == signalbox.AgentDisconnected:
-			e.Agents.Silent++
+			e.Agents.Suspect++
 			missing = "it has disconnected"
 		case !a.DisabledAt.IsZero():
 			e.Agents.Disabled++
@@ -142,8 +144,17 @@ func (e *Explanation) countAgents(s Snapshot) {
 		case !a.DrainAt.IsZero():
 			e.Agents.Draining++
 			missing = "it takes no new jobs: it is being drained"
-		case s.Now.Sub(v.Seen) > silentAfter:
-			e.Agents.Silent++
+		case !a.QuarantinedAt.IsZero():
+			e.Agents.Aside++
+			missing = "it is in quarantine"
+			if a.Quarantine != nil {
+				missing += ": " + a.Quarantine.Why
+			}
+		case starting && v.Seen.Before(s.Server):
+			e.Agents.Coming++
+			missing = "it has not come back since the server started " + ago(s.Now.Sub(s.Server))
+		case s.Now.Sub(v.Seen) > signalbox.SuspectAfter:
+			e.Agents.Suspect++
 			missing = "it was last heard of " + ago(s.Now.Sub(v.Seen))
 		case a.AttemptID != "":
 			e.Agents.Busy++
@@ -151,7 +162,13 @@ func (e *Explanation) countAgents(s Snapshot) {
 			e.Agents.Free++
 		}
 		if missing != "" && len(e.Almost) < maxAlmost {
+			if text := signalbox.ProblemText(v.Agent.Problems); text != "" {
+				missing += "; it has problems: " + text
+			}
 			e.Almost = append(e.Almost, Almost{v.Agent.Name, missing})
+		}
+		if missing == "" && len(v.Agent.Problems) > 0 && len(e.Problems) < maxAlmost {
+			e.Problems = append(e.Problems, Almost{v.Agent.Name, signalbox.ProblemText(v.Agent.Problems)})
 		}
 	}
 }
@@ -172,6 +189,9 @@ func (e *Explanation) say(s Snapshot) {
 	case len(s.Agents) == 0:
 		e.Blocked = true
 		e.Text = "No agent can take the job: no agent of type " + e.AgentType + " is connected; the last one went " + ago(s.Now.Sub(s.Gone)) + "."
+	case able == 0 && e.Agents.Coming > 0:
+		are := map[bool]string{true: " is", false: " are"}[e.Agents.Coming == 1]
+		e.Text = "The server started " + ago(s.Now.Sub(s.Server)) + ": " + count(e.Agents.Coming, "agent") + " of type " + e.AgentType + are + " to come back."
 	case able == 0:
 		e.Blocked = true
 		e.Text = "No agent can take the job: of those of type " + e.AgentType + " " + e.Agents.unable() + "."
@@ -199,7 +219,7 @@ func (c AgentCount) unable() string {
 	for _, p := range []struct {
 		n    int
 		what string
-	}{{c.Draining, "taking no new jobs"}, {c.Disabled, "disabled"}, {c.Silent, "silent"}} {
+	}{{c.Draining, "taking no new jobs"}, {c.Disabled, "disabled"}, {c.Aside, "in quarantine"}, {c.Suspect, "silent"}} {
 		if p.n > 0 {
 			out = append(out, fmt.Sprintf("%d %s %s", p.n, map[bool]string{true: "is", false: "are"}[p.n == 1], p.what))
 		}

@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,29 @@ func TestExplain(t *testing.T) {
 			}
 		}), "No agent can take the job: of those of type s1-linux 1 is taking no new jobs, 1 is disabled, 2 are silent.", true},
 		{
+			"quarantine", base(func(s *Snapshot) {
+				s.Agents = []AgentView{agentAt("a", 0, func(a *signalbox.Agent) { a.QuarantinedAt = now })}
+			}), "No agent can take the job: of those of type s1-linux 1 is in quarantine.", true,
+		},
+		{
+			"the server has just started", base(func(s *Snapshot) {
+				s.Server = now.Add(-10 * time.Second)
+				s.Agents = []AgentView{agentAt("a", time.Hour, nil), agentAt("b", 11*time.Second, nil)}
+			}), "The server started 10 seconds ago: 2 agents of type s1-linux are to come back.", false,
+		},
+		{
+			"the server started a minute ago", base(func(s *Snapshot) {
+				s.Server = now.Add(-time.Minute)
+				s.Agents = []AgentView{agentAt("a", time.Hour, nil)}
+			}), "No agent can take the job: of those of type s1-linux 1 is silent.", true,
+		},
+		{
+			"one has come back", base(func(s *Snapshot) {
+				s.Server = now.Add(-10 * time.Second)
+				s.Agents = []AgentView{agentAt("a", time.Hour, nil), agentAt("b", time.Second, nil)}
+			}), "An agent of type s1-linux is free; the job is about to be offered.", false,
+		},
+		{
 			"the limit of its project", base(func(s *Snapshot) { s.Limits[0].Limit = 5 }),
 			"The job waits for room: project demo may run 5 jobs at once and runs 5.", false,
 		},
@@ -96,6 +120,17 @@ func TestExplain(t *testing.T) {
 	e := Explain(base(func(s *Snapshot) {
 		s.Agents = append(s.Agents, agentAt("x", 0, func(a *signalbox.Agent) { a.DrainAt = now }))
 	}))
+	low := []signalbox.Problem{{Code: "disk_low", Detail: "1 GB is free"}}
+	troubled := Explain(base(func(s *Snapshot) {
+		s.Agents = []AgentView{
+			agentAt("well", 0, nil), agentAt("able", 0, func(a *signalbox.Agent) { a.Problems = low }),
+			agentAt("not", 61*time.Second, func(a *signalbox.Agent) { a.Problems = low }),
+		}
+	}))
+	if len(troubled.Problems) != 1 || troubled.Problems[0] != (Almost{"able", "1 GB is free"}) || troubled.Agents.Free != 2 ||
+		len(troubled.Almost) != 1 || !strings.HasSuffix(troubled.Almost[0].Missing, "it has problems: 1 GB is free") {
+		t.Errorf("%+v", troubled)
+	}
 	if len(e.Almost) != 1 || e.Almost[0].Agent != "x" || e.Almost[0].Missing == "" || e.Agents.Draining != 1 {
 		t.Errorf("%+v", e)
 	}

@@ -1,13 +1,16 @@
 package queue
 
 import (
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// ExplainJob answers why a job waits, from what is stored.
-func ExplainJob(tx *store.Tx, j *signalbox.Job) (Explanation, error) {
-	s := Snapshot{Now: tx.Now, Job: j}
+// ExplainJob answers why a job waits, from what is stored. started is when this server did, the zero time when that is no
+// matter.
+func ExplainJob(tx *store.Tx, j *signalbox.Job, started time.Time) (Explanation, error) {
+	s := Snapshot{Now: tx.Now, Job: j, Server: started}
 	if j.AttemptID != "" {
 		at, err := tx.Attempt(j.AttemptID)
 		if err != nil {

@@ -34,7 +34,7 @@ func (s *Server) wire() error {
 	}
 	public, err := api.New(api.Options{
 		Store: s.store, Engine: s.engine, Trigger: s.trigger, Schedule: s.schedule, Fleet: s.fleet, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
-		InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
+		Started: s.o.Now(), InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
 	})
 	if err != nil {
 		return err

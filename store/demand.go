@@ -40,6 +40,7 @@ type AgentCount struct {
 	Disabled    bool
 	Draining    bool
 	Interrupted bool
+	Quarantined bool
 	Busy        bool // has a job
 	Silent      bool // not heard of lately
 	Agents      int
@@ -54,12 +55,13 @@ func (t *Tx) CountAgents(agentType string, heardSince time.Time) ([]*AgentCount,
 	}
 	flag := func(cond string) string { return `CASE WHEN ` + cond + ` THEN 1 ELSE 0 END` }
 	return many(t, "count", func(s scanner, c *AgentCount) error {
-		return s.Scan(&c.AgentType, &c.State, &c.Disabled, &c.Draining, &c.Interrupted, &c.Busy, &c.Silent, &c.Agents)
-	}, `SELECT name, state, disabled, draining, interrupted, busy, silent, COUNT(*) FROM (
+		return s.Scan(&c.AgentType, &c.State, &c.Disabled, &c.Draining, &c.Interrupted, &c.Quarantined, &c.Busy, &c.Silent, &c.Agents)
+	}, `SELECT name, state, disabled, draining, interrupted, quarantined, busy, silent, COUNT(*) FROM (
 			SELECT y.name, a.state, `+flag(`a.disabled_at > 0`)+` AS disabled, `+flag(`a.drain_at > 0`)+` AS draining, `+
-		flag(`a.interrupted_at > 0`)+` AS interrupted, `+flag(`a.attempt_id <> ''`)+` AS busy, `+
+		flag(`a.interrupted_at > 0`)+` AS interrupted, `+flag(`a.quarantined_at > 0`)+` AS quarantined, `+
+		flag(`a.attempt_id <> ''`)+` AS busy, `+
 		flag(`s.seen_at IS NULL OR s.seen_at < $1`)+` AS silent
 			FROM agent a JOIN agent_type y ON y.id = a.agent_type_id LEFT JOIN agent_seen s ON s.agent_id = a.id
 			WHERE a.gone_at = 0`+cond+`) AS one
-		GROUP BY name, state, disabled, draining, interrupted, busy, silent ORDER BY name`, args...)
+		GROUP BY name, state, disabled, draining, interrupted, quarantined, busy, silent ORDER BY name`, args...)
 }

@@ -35,7 +35,11 @@ type typeSettings struct {
 	Release, Lost  string // seconds, for the form
 	ReleaseWords   string
 	LostWords      string
-	MaxRunning     int // 0 is no limit
+	MaxRunning     int    // 0 is no limit
+	Failures, Of   int    // of the quarantine, 0 of 0 is never
+	Lease          string // seconds, for the form
+	LeaseWords     string
+	Ephemeral      bool
 	AWS            bool
 	Account, Roles string
 	AllProjects    bool
@@ -105,6 +109,7 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {
 	v := typeSettings{
 		Release: strconv.Itoa(int(t.ReleaseAfter / time.Second)), Lost: strconv.Itoa(int(t.LostAfter / time.Second)), Forks: t.Forks, MaxRunning: t.MaxRunningJobs,
+		Failures: t.Quarantine.Failures, Of: t.Quarantine.Of, Lease: strconv.Itoa(int(t.Lease / time.Second)), Ephemeral: t.Ephemeral, LeaseWords: "none",
 		ReleaseWords: "free at once", LostWords: clock(signalbox.DefaultLostAfter) + " of silence (the default)", AllProjects: t.Projects != signalbox.ProjectsAllowed,
 		AWS: t.Naming.Origin == signalbox.NamesFromAWS, Account: t.Naming.Account, Roles: strings.Join(t.Naming.Roles, ", "), ProjectWords: "all",
 	}
@@ -113,6 +118,9 @@ func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {
 	}
 	if t.LostAfter > 0 {
 		v.LostWords = clock(t.LostAfter) + " of silence"
+	}
+	if t.Lease > 0 {
+		v.LeaseWords = "an agent that can ends its job after " + clock(t.Lease) + " without the server"
 	}
 	if v.AllProjects {
 		return v, nil
@@ -146,7 +154,7 @@ func (w *Web) postAgentType(rw http.ResponseWriter, r *http.Request) error {
 	if !strings.HasPrefix(name, "s1-") {
 		name = "s1-" + name // the field shows this much already
 	}
-	text, err := w.o.Fleet.CreateType(r.Context(), &signalbox.AgentType{Name: name}, route.ActorFrom(r.Context()).Name())
+	text, err := w.o.Fleet.CreateType(r.Context(), &signalbox.AgentType{Name: name, Quarantine: signalbox.DefaultQuarantine}, route.ActorFrom(r.Context()).Name())
 	if err != nil {
 		return err
 	}
@@ -179,6 +187,19 @@ func formLimit(r *http.Request, field string) (int, error) {
 	return n, nil
 }
 
+// formCount reads a field that holds a number of jobs; nothing is 0.
+func formCount(r *http.Request, field string) (int, error) {
+	text := strings.TrimSpace(r.PostForm.Get(field))
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return 0, signalbox.Errorf(signalbox.CodeInvalid, "The numbers of jobs of a quarantine must be numbers, not %.40q", text)
+	}
+	return n, nil
+}
+
 func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
@@ -195,6 +216,17 @@ func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
+	lease, err := formSeconds(r, "lease", "The lease")
+	if err != nil {
+		return err
+	}
+	var rule signalbox.QuarantineRule
+	if rule.Failures, err = formCount(r, "quarantine_failures"); err != nil {
+		return err
+	}
+	if rule.Of, err = formCount(r, "quarantine_of"); err != nil {
+		return err
+	}
 	var projects []string
 	if r.PostForm.Get("projects_access") == "allowed" {
 		if projects, err = w.projectsNamed(r, r.PostForm.Get("projects")); err != nil {
@@ -205,6 +237,7 @@ func (w *Web) postAgentTypeSettings(rw http.ResponseWriter, r *http.Request) err
 	_, err = w.o.Fleet.ChangeType(r.Context(), name, func(t *signalbox.AgentType) error {
 		t.ReleaseAfter, t.LostAfter, t.Forks = release, lost, r.PostForm.Get("forks") == "true"
 		t.MaxRunningJobs = most
+		t.Lease, t.Quarantine, t.Ephemeral = lease, rule, r.PostForm.Get("ephemeral") == "true"
 		t.Projects, t.ProjectIDs, t.Naming = signalbox.ProjectsAll, nil, signalbox.AgentNaming{}
 		if r.PostForm.Get("projects_access") == "allowed" {
 			t.Projects, t.ProjectIDs = signalbox.ProjectsAllowed, projects

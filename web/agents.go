@@ -20,7 +20,7 @@ type typeRow struct {
 	URL              string // "" for a type that nobody made
 	Known            bool   // false when jobs ask for a type that nobody made
 	Agents           []agentRow
-	Busy, Idle, Gone int // Gone counts the agents that fell silent
+	Busy, Idle, Gone int // Gone counts the agents that are silent or in quarantine
 	Waiting, Running int
 	BusyWidth        int // of 100, for the meter
 	IdleWidth        int
@@ -29,11 +29,38 @@ type typeRow struct {
 
 type agentRow struct {
 	Name, Host, System, Version, IP string
-	Labels, Note                    string
+	Labels, Note, Problems          string
+	Quarantine                      *quarantineView
 	Lamp                            Lamp
 	JobURL                          string
 	Seen                            *Moment
 	Since                           *Moment
+}
+
+// quarantineView is why an agent is set aside, or was to be.
+type quarantineView struct {
+	Why, Kept string
+	Evidence  []evidenceView
+}
+
+type evidenceView struct {
+	JobURL, Reason      string
+	Elsewhere, OtherURL string // the agent on which it passed, and where; "" when it did not
+}
+
+func newQuarantineView(q *signalbox.Quarantine) *quarantineView {
+	if q == nil {
+		return nil
+	}
+	v := &quarantineView{Why: clip(q.Why, 200), Kept: clip(q.Kept, 200)}
+	for _, e := range q.Evidence {
+		row := evidenceView{JobURL: "/jobs/" + e.JobID, Reason: strings.ReplaceAll(string(e.Reason), "_", " ")}
+		if w := e.Elsewhere; w != nil && w.Result == signalbox.JobPassed {
+			row.Elsewhere, row.OtherURL = clip(w.Agent, 80), "/jobs/"+w.JobID
+		}
+		v.Evidence = append(v.Evidence, row)
+	}
+	return v
 }
 
 // agentTable is a list of agents, with something to tick for whoever may change them.
@@ -162,9 +189,9 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 			if a.AgentType != l.name {
 				continue
 			}
-			lamp := agentLamp(a, seen[a.ID].At, known[l.name], now)
+			lamp := agentLamp(a, latest(seen[a.ID].At, a.CreatedAt, w.o.Started), known[l.name], now)
 			switch lamp {
-			case lampLost:
+			case lampLost, lampSuspect, lampAside:
 				row.Gone++
 			case lampIdle:
 				row.Idle++
@@ -176,6 +203,7 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 				IP: clip(a.IP, 50), Lamp: lamp, Seen: moment(seen[a.ID].At, now), Since: moment(a.CreatedAt, now),
 			}
 			item.Labels, item.Note = labelText(a.Labels), agentNote(a)
+			item.Problems, item.Quarantine = clip(signalbox.ProblemText(a.Problems), 400), newQuarantineView(a.Quarantine)
 			if a.JobID != "" {
 				item.JobURL = "/jobs/" + a.JobID
 			}
@@ -189,6 +217,16 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 		rows[i] = row
 	}
 	return rows, nil
+}
+
+// latest returns the last of some times.
+func latest(times ...time.Time) (out time.Time) {
+	for _, t := range times {
+		if t.After(out) {
+			out = t
+		}
+	}
+	return out
 }
 
 func labelText(labels map[string]string) string {
@@ -212,6 +250,8 @@ func agentNote(a *signalbox.Agent) string {
 		return "Disabled: stops its job and leaves"
 	case !a.InterruptedAt.IsZero():
 		return "Its machine wants it to leave"
+	case !a.QuarantinedAt.IsZero():
+		return "Stays, and gets no jobs until it is released"
 	case !a.DrainAt.IsZero():
 		return leaves
 	}
@@ -231,6 +271,10 @@ func agentLamp(a *signalbox.Agent, seen time.Time, t *signalbox.AgentType, now t
 		return lampLost
 	case !a.DrainAt.IsZero() || !a.DisabledAt.IsZero():
 		return lampDraining
+	case !a.QuarantinedAt.IsZero():
+		return lampAside
+	case a.State == signalbox.AgentRegistered && now.Sub(seen) > signalbox.SuspectAfter:
+		return lampSuspect
 	case a.AttemptID != "":
 		return lampBusy
 	}

@@ -94,7 +94,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	var s Shell
 	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
 		var err error
-		if b, err = readJob(tx, r.PathValue("id"), n); err != nil {
+		if b, err = w.readJob(tx, r.PathValue("id"), n); err != nil {
 			return err
 		}
 		s, err = w.shell(r, tx)
@@ -138,7 +138,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 // stateMark tells a stream what the page shows, so that it need not be made again when nothing has changed since.
 func stateMark(j *signalbox.Job) string { return string(j.State) + strconv.Itoa(j.AttemptN) }
 
-func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
+func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	var b jobBody
 	j, err := tx.Job(id)
 	if err != nil {
@@ -189,7 +189,7 @@ func readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	}
 	b.rerunnable = p.State == signalbox.PipelineDone && p.Plan != nil && block.Kind == signalbox.BlockOfFile
 	b.Lamp, b.Why, b.AgentType = jobLamp(j, stopping), jobWhy(j, stopping), clip(j.AgentType, 80)
-	if b.Waiting, err = readWaiting(tx, j); err != nil {
+	if b.Waiting, err = readWaiting(tx, j, w.o.Started); err != nil {
 		return b, err
 	}
 	if b.Waiting != nil {

@@ -44,6 +44,8 @@ var (
 	lampBusy      = Lamp{"busy", "Busy"}
 	lampDraining  = Lamp{"draining", "Draining"}
 	lampLost      = Lamp{"lost", "Lost"}
+	lampAside     = Lamp{"infra", "In quarantine"}
+	lampSuspect   = Lamp{"waiting", "Suspect"}
 )
 
 // rank orders lamps by how much attention they ask for.

@@ -3,6 +3,7 @@ package web
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/queue"
@@ -17,15 +18,16 @@ type waitingView struct {
 	Agents   string
 	Held     []string
 	Almost   []queue.Almost
+	Problems []queue.Almost // of agents that can take it
 	Expected *Moment
 }
 
 // readWaiting asks the dispatcher why a queued job waits; nil when it does not.
-func readWaiting(tx *store.Tx, j *signalbox.Job) (*waitingView, error) {
+func readWaiting(tx *store.Tx, j *signalbox.Job, started time.Time) (*waitingView, error) {
 	if j.State != signalbox.JobQueued {
 		return nil, nil
 	}
-	e, err := queue.ExplainJob(tx, j)
+	e, err := queue.ExplainJob(tx, j, started)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +41,7 @@ func readWaiting(tx *store.Tx, j *signalbox.Job) (*waitingView, error) {
 	for _, c := range []struct {
 		n    int
 		word string
-	}{{e.Agents.Free, "free"}, {e.Agents.Busy, "busy"}, {e.Agents.Draining, "draining"}, {e.Agents.Disabled, "disabled"}, {e.Agents.Silent, "silent"}} {
+	}{{e.Agents.Free, "free"}, {e.Agents.Busy, "busy"}, {e.Agents.Draining, "draining"}, {e.Agents.Disabled, "disabled"}, {e.Agents.Aside, "in quarantine"}, {e.Agents.Suspect, "silent"}, {e.Agents.Coming, "to come back"}} {
 		if c.n > 0 {
 			agents = append(agents, strconv.Itoa(c.n)+" "+c.word)
 		}
@@ -49,6 +51,9 @@ func readWaiting(tx *store.Tx, j *signalbox.Job) (*waitingView, error) {
 	}
 	for _, l := range e.HeldBy {
 		v.Held = append(v.Held, clip(l.String(), 200))
+	}
+	for _, a := range e.Problems {
+		v.Problems = append(v.Problems, queue.Almost{Agent: clip(a.Agent, 80), Missing: a.Missing})
 	}
 	for _, a := range e.Almost {
 		v.Almost = append(v.Almost, queue.Almost{Agent: clip(a.Agent, 80), Missing: a.Missing})

@@ -44,6 +44,7 @@ type Options struct {
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
 	Secure     func(r *http.Request) bool
 	Version    string        // shown at the foot of the sign-in page
+	Started    time.Time     // when this server started; for a while after that agents are expected back
 	SessionTTL time.Duration // default 14 days
 	StreamTTL  time.Duration // how long one stream of live updates lasts before the browser asks again; default 30 minutes
 	Now        func() time.Time

@@ -21,15 +21,17 @@ type AgentCmd struct {
 	Install   AgentInstallCmd   `cmd:"" help:"Make a service of the agent on this machine."`
 	Uninstall AgentUninstallCmd `cmd:"" help:"Remove the service of the agent."`
 
-	List     AgentListCmd     `cmd:"" help:"List the agents of a server."`
-	Show     AgentShowCmd     `cmd:"" help:"Show one agent of a server."`
-	Drain    AgentDrainCmd    `cmd:"" help:"Let agents finish their jobs and leave."`
-	Undrain  AgentUndrainCmd  `cmd:"" help:"Let agents that were drained stay, if they have not left yet."`
-	Disable  AgentDisableCmd  `cmd:"" help:"Let agents stop their jobs and leave."`
-	Enable   AgentEnableCmd   `cmd:"" help:"Let agents that were disabled stay, if they have not left yet."`
-	Stop     AgentStopCmd     `cmd:"" help:"End the jobs of agents at once and let the agents leave."`
-	Delete   AgentDeleteCmd   `cmd:"" help:"Forget agents whose machines are gone."`
-	Rejected AgentRejectedCmd `cmd:"" help:"Show which agents were not let in, and why."`
+	List       AgentListCmd       `cmd:"" help:"List the agents of a server."`
+	Show       AgentShowCmd       `cmd:"" help:"Show one agent of a server."`
+	Drain      AgentDrainCmd      `cmd:"" help:"Let agents finish their jobs and leave."`
+	Undrain    AgentUndrainCmd    `cmd:"" help:"Let agents that were drained stay, if they have not left yet."`
+	Disable    AgentDisableCmd    `cmd:"" help:"Let agents stop their jobs and leave."`
+	Enable     AgentEnableCmd     `cmd:"" help:"Let agents that were disabled stay, if they have not left yet."`
+	Stop       AgentStopCmd       `cmd:"" help:"End the jobs of agents at once and let the agents leave."`
+	Quarantine AgentQuarantineCmd `cmd:"" help:"Let agents stay without giving them jobs."`
+	Release    AgentReleaseCmd    `cmd:"" help:"Give jobs again to agents that are in quarantine."`
+	Delete     AgentDeleteCmd     `cmd:"" help:"Forget agents whose machines are gone."`
+	Rejected   AgentRejectedCmd   `cmd:"" help:"Show which agents were not let in, and why."`
 }
 
 // AgentStartCmd is `signalbox agent start`. Every option of the official agent is here, under its name.
@@ -61,6 +63,7 @@ type AgentStartCmd struct {
 	InterruptionGrace      seconds  `help:"Seconds that a running job may go on after SIGTERM." name:"interruption-grace-period" default:"0" env:"SEMAPHORE_AGENT_INTERRUPTION_GRACE_PERIOD" placeholder:"SECONDS" group:"Leaving"`
 	Files                  []string `help:"HOST:CONTAINER, a file of this machine and where the first container of every job finds it; may repeat." name:"files" env:"SEMAPHORE_AGENT_FILES" placeholder:"HOST:CONTAINER" group:"Containers"`
 	FailOnMissingFiles     bool     `help:"A job fails when one of --files is not there; otherwise it goes without." name:"fail-on-missing-files" env:"SEMAPHORE_AGENT_FAIL_ON_MISSING_FILES" group:"Containers"`
+	LowDisk                byteSize `help:"Report to the server when less room than this is free where jobs and logs are kept; 0 is never." name:"low-disk" default:"1GiB" env:"SIGNALBOX_AGENT_LOW_DISK" placeholder:"SIZE" group:"State"`
 	DockerHost             string   `help:"Address of the Docker engine, as in DOCKER_HOST; default: the usual one of this machine." name:"docker-host" env:"SIGNALBOX_AGENT_DOCKER_HOST" placeholder:"URL" group:"Containers"`
 	KubernetesExecutor     bool     `help:"Run jobs as Kubernetes pods. Not there yet: the agent refuses to start with it." name:"kubernetes-executor" env:"SEMAPHORE_AGENT_KUBERNETES_EXECUTOR" group:"Kubernetes"`
 	KubernetesPodSpec      string   `help:"Accepted and not used without --kubernetes-executor, like the next ones." name:"kubernetes-pod-spec" env:"SEMAPHORE_AGENT_KUBERNETES_POD_SPEC" placeholder:"NAME" group:"Kubernetes"`
@@ -106,7 +109,7 @@ func (c *AgentStartCmd) config(g *Globals, env func(string) string) (cfg agent.C
 		DisconnectAfterJob: c.DisconnectAfterJob || c.Once, JobID: c.JobID, Workspace: c.JobWorkspace, StateDir: c.State,
 		DisconnectAfterIdleTimeout: time.Duration(c.DisconnectAfterIdle), InterruptionGracePeriod: time.Duration(c.InterruptionGrace),
 		FailOnMissingFiles: c.FailOnMissingFiles, UploadJobLogs: agent.UploadLogs(c.UploadJobLogs), JobUser: c.JobUser,
-		SpoolQuota: int64(c.SpoolQuota), DockerHost: c.DockerHost, ShutdownHook: c.ShutdownHookPath,
+		SpoolQuota: int64(c.SpoolQuota), LowDisk: lowDisk(c.LowDisk), DockerHost: c.DockerHost, ShutdownHook: c.ShutdownHookPath,
 		Hooks:  agent.Hooks{PreJob: c.PreJobHookPath, SourcePreJob: c.SourcePreJobHook, FailOnPreJob: c.FailOnPreJobHookError, PostJob: c.PostJobHookPath},
 		Timing: agent.Timing{StopGrace: time.Duration(c.StopGrace)},
 	}
@@ -143,6 +146,14 @@ func (c *AgentStartCmd) config(g *Globals, env func(string) string) (cfg agent.C
 	}
 	cfg.LogsCompressionSize = int64(size)
 	return cfg, warnings, nil
+}
+
+// lowDisk is how little room is reported, less than nothing when it never is.
+func lowDisk(n byteSize) int64 {
+	if n == 0 {
+		return -1
+	}
+	return int64(n)
 }
 
 func defaultStateDir() (string, error) {

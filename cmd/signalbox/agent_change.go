@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -25,9 +26,14 @@ type (
 	AgentDisableCmd struct{ agentChoice }
 	AgentEnableCmd  struct{ agentChoice }
 	AgentStopCmd    struct{ agentChoice }
-	AgentDeleteCmd  struct {
+
+	AgentQuarantineCmd struct{ agentChoice }
+	AgentReleaseCmd    struct{ agentChoice }
+
+	AgentDeleteCmd struct {
 		agentChoice
-		Force bool `help:"Also agents that have a job, which fails as if the agent was lost." env:"SIGNALBOX_FORCE"`
+		Force    bool `help:"Also agents that have a job, which fails as if the agent was lost." env:"SIGNALBOX_FORCE"`
+		HostGone bool `help:"The machines are gone, so that nothing of their jobs runs any more: like --force, and what may be run again is." name:"host-gone" env:"SIGNALBOX_HOST_GONE"`
 	}
 )
 
@@ -52,31 +58,50 @@ func (*AgentDeleteCmd) Help() string {
 		"unknown; ours ends at once, the official one after ten minutes. To send agents away, drain or disable them."
 }
 
+// Help is what --help says beside the flags.
+func (*AgentQuarantineCmd) Help() string {
+	return "An agent in quarantine finishes its job, stays connected and gets no other one. The server sets agents aside itself that fail jobs which pass " +
+		"elsewhere, as the agent type says (agent-type set --quarantine); \"agent show\" has the evidence."
+}
+
+// Help is what --help says beside the flags.
+func (*AgentReleaseCmd) Help() string {
+	return "The agents get jobs again. What they failed so far no longer counts against them."
+}
+
+func (c *AgentQuarantineCmd) Run(ctx context.Context, g *Globals) error {
+	return c.run(ctx, g, "quarantine", "in quarantine", nil)
+}
+
+func (c *AgentReleaseCmd) Run(ctx context.Context, g *Globals) error {
+	return c.run(ctx, g, "release", "released", nil)
+}
+
 func (c *AgentDrainCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "drain", "draining", false)
+	return c.run(ctx, g, "drain", "draining", nil)
 }
 
 func (c *AgentUndrainCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "undrain", "stays", false)
+	return c.run(ctx, g, "undrain", "stays", nil)
 }
 
 func (c *AgentDisableCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "disable", "disabled", false)
+	return c.run(ctx, g, "disable", "disabled", nil)
 }
 
 func (c *AgentEnableCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "enable", "enabled", false)
+	return c.run(ctx, g, "enable", "enabled", nil)
 }
 
 func (c *AgentStopCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "stop", "stopping", false)
+	return c.run(ctx, g, "stop", "stopping", nil)
 }
 
 func (c *AgentDeleteCmd) Run(ctx context.Context, g *Globals) error {
-	return c.run(ctx, g, "delete", "deleted", c.Force)
+	return c.run(ctx, g, "delete", "deleted", map[string]any{"force": c.Force, "host_gone": c.HostGone})
 }
 
-func (c *agentChoice) run(ctx context.Context, g *Globals, action, done string, force bool) error {
+func (c *agentChoice) run(ctx context.Context, g *Globals, action, done string, more map[string]any) error {
 	if (len(c.Names) > 0) == (c.Type != "") {
 		return errors.New("say which agents: either their names, or --type for all of one type")
 	}
@@ -96,7 +121,8 @@ func (c *agentChoice) run(ctx context.Context, g *Globals, action, done string, 
 			Error string `json:"error,omitempty"`
 		} `json:"agents"`
 	}
-	in := map[string]any{"action": action, "names": c.Names, "agent_type": c.Type, "only_idle": c.OnlyIdle, "force": force}
+	in := map[string]any{"action": action, "names": c.Names, "agent_type": c.Type, "only_idle": c.OnlyIdle}
+	maps.Copy(in, more)
 	if err := api.call(ctx, http.MethodPost, agents, in, &out); err != nil {
 		return err
 	}

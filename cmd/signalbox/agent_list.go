@@ -31,6 +31,9 @@ type agentInfo struct {
 		DisabledAt    int64             `json:"disabled_at"`
 		DrainedAt     int64             `json:"drained_at"`
 		InterruptedAt int64             `json:"interrupted_at"`
+		QuarantinedAt int64             `json:"quarantined_at"`
+		Quarantine    *agentQuarantine  `json:"quarantine,omitempty"`
+		Problems      []agentProblem    `json:"problems"`
 		SingleJob     bool              `json:"single_job"`
 		IdleTimeout   int64             `json:"idle_timeout"`
 		GracePeriod   int64             `json:"interruption_grace_period"`
@@ -39,7 +42,50 @@ type agentInfo struct {
 		State     string `json:"state"`
 		JobID     string `json:"job_id"`
 		Connected bool   `json:"connected"`
+		Suspect   bool   `json:"suspect"`
 	} `json:"status"`
+}
+
+// agentProblem is what an agent has found wrong with its machine.
+type agentProblem struct {
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// agentQuarantine is why an agent is set aside, or was to be.
+type agentQuarantine struct {
+	By       string `json:"by"`
+	Why      string `json:"why"`
+	Kept     string `json:"kept,omitempty"`
+	Evidence []struct {
+		JobID     string `json:"job_id"`
+		Attempt   int    `json:"attempt"`
+		Reason    string `json:"reason"`
+		EndedAt   string `json:"ended_at"`
+		Elsewhere *struct {
+			Result string `json:"result"`
+			JobID  string `json:"job_id"`
+			Agent  string `json:"agent"`
+		} `json:"elsewhere,omitempty"`
+	} `json:"evidence,omitempty"`
+}
+
+// lines are the evidence for people.
+func (q *agentQuarantine) lines() (out []string) {
+	for _, e := range q.Evidence {
+		s := "job " + e.JobID + " failed"
+		if e.Reason != "" {
+			s += " (" + inWords(e.Reason) + ")"
+		}
+		if w := e.Elsewhere; w != nil && w.Result == "passed" {
+			s += " and passed on " + w.Agent
+			if w.JobID != e.JobID {
+				s += " as job " + w.JobID
+			}
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 // state is one word for where an agent stands.
@@ -49,9 +95,14 @@ func (a agentInfo) state() string {
 	if a.Status.JobID != "" {
 		word = "busy"
 	}
+	if a.Status.Suspect {
+		word += ", suspect"
+	}
 	switch {
 	case !a.Status.Connected:
 		return "left"
+	case m.QuarantinedAt != 0 && m.DisabledAt+m.DrainedAt+m.InterruptedAt == 0:
+		return word + ", in quarantine"
 	case m.DisabledAt != 0:
 		return word + ", disabled"
 	case m.DrainedAt != 0:
@@ -60,6 +111,22 @@ func (a agentInfo) state() string {
 		return word + ", leaving"
 	}
 	return word
+}
+
+// problems are the words for what is wrong, or the sentences.
+func (a agentInfo) problems(details bool) string {
+	var out []string
+	for _, p := range a.Metadata.Problems {
+		if details && p.Detail != "" {
+			out = append(out, p.Detail)
+		} else {
+			out = append(out, p.Code)
+		}
+	}
+	if details {
+		return strings.Join(out, "; ")
+	}
+	return strings.Join(out, ",")
 }
 
 func (a agentInfo) labels() string {
@@ -87,10 +154,10 @@ func (c AgentListCmd) Run(ctx context.Context, g *Globals) error {
 	rows := [][]string{}
 	for _, a := range all {
 		rows = append(rows, []string{
-			a.Metadata.Name, a.Metadata.Type, a.state(), a.Status.JobID, a.Metadata.Hostname, a.Metadata.Version, instant(a.Metadata.LastSeenAt, "never"), a.labels(),
+			a.Metadata.Name, a.Metadata.Type, a.state(), a.Status.JobID, a.Metadata.Hostname, a.Metadata.Version, instant(a.Metadata.LastSeenAt, "never"), a.labels(), a.problems(false),
 		})
 	}
-	return g.print(all, table([]string{"NAME", "TYPE", "STATE", "JOB", "HOST", "VERSION", "LAST SEEN", "LABELS"}, rows))
+	return g.print(all, table([]string{"NAME", "TYPE", "STATE", "JOB", "HOST", "VERSION", "LAST SEEN", "LABELS", "PROBLEMS"}, rows))
 }
 
 // agents reads all pages of a type's agents.
@@ -148,9 +215,18 @@ func (c *AgentShowCmd) Run(ctx context.Context, g *Globals) error {
 	line("labels", a.labels())
 	line("connected", instant(m.ConnectedAt, ""))
 	line("last seen", instant(m.LastSeenAt, "never"))
+	line("problems", a.problems(true))
 	line("draining", instant(m.DrainedAt, ""))
 	line("disabled", instant(m.DisabledAt, ""))
 	line("interrupted", instant(m.InterruptedAt, ""))
+	line("quarantine", instant(m.QuarantinedAt, ""))
+	if q := m.Quarantine; q != nil {
+		line("because", q.Why+" (by "+q.By+")")
+		line("kept", q.Kept)
+		for _, l := range q.lines() {
+			line("", l)
+		}
+	}
 	if m.SingleJob {
 		line("leaves", "after one job")
 	}

@@ -45,6 +45,9 @@ type agentTypeSpec struct {
 	Projects       []string        `json:"projects,omitempty"`
 	Forks          *bool           `json:"forks,omitempty"`
 	MaxRunningJobs *int            `json:"max_running_jobs,omitempty"`
+	Quarantine     *quarantineRule `json:"quarantine,omitempty"`
+	Lease          *int64          `json:"lease,omitempty"`
+	Ephemeral      *bool           `json:"ephemeral,omitempty"`
 }
 
 type agentTypeNames struct {

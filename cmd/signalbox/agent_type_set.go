@@ -6,25 +6,29 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
 
 // agentTypeFlags are the settings of an agent type. What is not given stays as it is.
 type agentTypeFlags struct {
-	ReleaseAfter *seconds `help:"How long an agent's name stays reserved after it has left, at least 1m; 0 is not at all." name:"release-after" env:"SIGNALBOX_AGENT_TYPE_RELEASE_AFTER" placeholder:"DURATION"`
-	LostAfter    *seconds `help:"After how much silence an agent with a job is lost, at least 1m; 0 is the default, 15m." name:"lost-after" env:"SIGNALBOX_AGENT_TYPE_LOST_AFTER" placeholder:"DURATION"`
-	Projects     string   `help:"Whose jobs may run there: all, or names of projects with commas between." env:"SIGNALBOX_AGENT_TYPE_PROJECTS" placeholder:"NAMES"`
-	Forks        string   `help:"Whether code of forked pull requests may run there: yes or no." enum:",yes,no" default:"" env:"SIGNALBOX_AGENT_TYPE_FORKS" placeholder:"yes|no"`
-	NamesFrom    string   `help:"Who names the agents: agent (itself), or aws (the role session of a pre-signed GetCallerIdentity URL)." name:"names-from" enum:",agent,aws" default:"" env:"SIGNALBOX_AGENT_TYPE_NAMES_FROM" placeholder:"agent|aws"`
-	AWSAccount   string   `help:"With names from AWS: the account, 12 digits." name:"aws-account" env:"SIGNALBOX_AGENT_TYPE_AWS_ACCOUNT" placeholder:"ID"`
-	AWSRoles     string   `help:"With names from AWS: the roles that agents may have, commas between, * for any text." name:"aws-roles" env:"SIGNALBOX_AGENT_TYPE_AWS_ROLES" placeholder:"PATTERNS"`
-	MaxRunning   *int     `help:"How many jobs may hold its agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_AGENT_TYPE_MAX_RUNNING_JOBS" placeholder:"N"`
+	ReleaseAfter *seconds        `help:"How long an agent's name stays reserved after it has left, at least 1m; 0 is not at all." name:"release-after" env:"SIGNALBOX_AGENT_TYPE_RELEASE_AFTER" placeholder:"DURATION"`
+	LostAfter    *seconds        `help:"After how much silence an agent with a job is lost, at least 1m; 0 is the default, 15m." name:"lost-after" env:"SIGNALBOX_AGENT_TYPE_LOST_AFTER" placeholder:"DURATION"`
+	Projects     string          `help:"Whose jobs may run there: all, or names of projects with commas between." env:"SIGNALBOX_AGENT_TYPE_PROJECTS" placeholder:"NAMES"`
+	Forks        string          `help:"Whether code of forked pull requests may run there: yes or no." enum:",yes,no" default:"" env:"SIGNALBOX_AGENT_TYPE_FORKS" placeholder:"yes|no"`
+	NamesFrom    string          `help:"Who names the agents: agent (itself), or aws (the role session of a pre-signed GetCallerIdentity URL)." name:"names-from" enum:",agent,aws" default:"" env:"SIGNALBOX_AGENT_TYPE_NAMES_FROM" placeholder:"agent|aws"`
+	AWSAccount   string          `help:"With names from AWS: the account, 12 digits." name:"aws-account" env:"SIGNALBOX_AGENT_TYPE_AWS_ACCOUNT" placeholder:"ID"`
+	AWSRoles     string          `help:"With names from AWS: the roles that agents may have, commas between, * for any text." name:"aws-roles" env:"SIGNALBOX_AGENT_TYPE_AWS_ROLES" placeholder:"PATTERNS"`
+	Quarantine   *quarantineRule `help:"Set an agent aside when so many of its last jobs failed because of it, as in 3/5; never does not." env:"SIGNALBOX_AGENT_TYPE_QUARANTINE" placeholder:"K/N"`
+	Lease        *seconds        `help:"After how long without its server an agent of ours ends its job itself, at least 2m; 0 is never." env:"SIGNALBOX_AGENT_TYPE_LEASE" placeholder:"DURATION"`
+	Ephemeral    string          `help:"Whether a machine serves for one job only, so that a job may be run again when the machinery ended it: yes or no." enum:",yes,no" default:"" env:"SIGNALBOX_AGENT_TYPE_EPHEMERAL" placeholder:"yes|no"`
+	MaxRunning   *int            `help:"How many jobs may hold its agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_AGENT_TYPE_MAX_RUNNING_JOBS" placeholder:"N"`
 }
 
 // empty tells whether nothing was given.
 func (f *agentTypeFlags) empty() bool {
-	return f.ReleaseAfter == nil && f.LostAfter == nil && f.MaxRunning == nil && f.Projects+f.Forks+f.NamesFrom+f.AWSAccount+f.AWSRoles == ""
+	return f.ReleaseAfter == nil && f.LostAfter == nil && f.MaxRunning == nil && f.Quarantine == nil && f.Lease == nil && f.Ephemeral+f.Projects+f.Forks+f.NamesFrom+f.AWSAccount+f.AWSRoles == ""
 }
 
 // spec is what to send: the settings that there are, changed.
@@ -41,6 +45,15 @@ func (f *agentTypeFlags) spec(now agentTypeSpec) (agentTypeSpec, error) {
 		n := int64(time.Duration(*f.LostAfter) / time.Second)
 		out.LostAfter = &n
 	}
+	if f.Lease != nil {
+		n := int64(time.Duration(*f.Lease) / time.Second)
+		out.Lease = &n
+	}
+	if f.Ephemeral != "" {
+		yes := f.Ephemeral == "yes"
+		out.Ephemeral = &yes
+	}
+	out.Quarantine = f.Quarantine
 	if f.Projects != "" {
 		access := "ALL"
 		out.Projects = []string{}
@@ -126,8 +139,46 @@ func (s agentTypeSpec) text() string {
 	if s.Forks != nil && *s.Forks {
 		forks = "yes"
 	}
-	return fmt.Sprintf("  projects       %s\n  forked code    %s\n  names from     %s\n  release after  %s\n  lost after     %s\n  running jobs   %s\n", printable(s.projects()), forks,
-		printable(s.names()), duration(release, "at once"), duration(lost, "15m (default)"), limitText(most))
+	var lease int64
+	if s.Lease != nil {
+		lease = *s.Lease
+	}
+	ephemeral := "no"
+	if s.Ephemeral != nil && *s.Ephemeral {
+		ephemeral = "yes"
+	}
+	return fmt.Sprintf("  projects       %s\n  forked code    %s\n  names from     %s\n  release after  %s\n  lost after     %s\n  running jobs   %s\n  quarantine     %s\n  lease          %s\n  ephemeral      %s\n", printable(s.projects()), forks,
+		printable(s.names()), duration(release, "at once"), duration(lost, "15m (default)"), limitText(most), s.Quarantine, duration(lease, "none"), ephemeral)
+}
+
+// quarantineRule is after how many failures of how many jobs an agent is set aside, written as K/N.
+type quarantineRule struct {
+	Failures int `json:"failures"`
+	Of       int `json:"of"`
+}
+
+// UnmarshalText reads K/N or never.
+func (q *quarantineRule) UnmarshalText(b []byte) error {
+	*q = quarantineRule{}
+	text := string(b)
+	if text == "never" || text == "0" {
+		return nil
+	}
+	k, n, ok := strings.Cut(text, "/")
+	var err, err2 error
+	q.Failures, err = strconv.Atoi(k)
+	q.Of, err2 = strconv.Atoi(n)
+	if !ok || err != nil || err2 != nil {
+		return fmt.Errorf("%q is not K/N, as in 3/5 for three of the last five jobs, or never", text)
+	}
+	return nil
+}
+
+func (q *quarantineRule) String() string {
+	if q == nil || q.Failures == 0 {
+		return "never"
+	}
+	return fmt.Sprintf("after %d of %d jobs", q.Failures, q.Of)
 }
 
 // AgentTypeSetCmd is `signalbox agent-type set`.

@@ -35,12 +35,18 @@ type explanation struct {
 		Busy     int `json:"busy"`
 		Draining int `json:"draining"`
 		Disabled int `json:"disabled"`
-		Silent   int `json:"silent"`
+		Aside    int `json:"quarantined"`
+		Suspect  int `json:"suspect"`
+		Coming   int `json:"returning"`
 	} `json:"agents"`
 	Almost []struct {
 		Agent   string `json:"agent"`
 		Missing string `json:"missing"`
 	} `json:"almost,omitempty"`
+	Problems []struct {
+		Agent   string `json:"agent"`
+		Missing string `json:"missing"`
+	} `json:"problems,omitempty"`
 	HeldBy []struct {
 		Of      string `json:"of"`
 		Name    string `json:"name,omitempty"`
@@ -77,9 +83,19 @@ func (e *explanation) text() string {
 	b.WriteString("\n")
 	line("Position", fmt.Sprintf("%d of %d queued for %s", e.Position, e.Queued, e.AgentType))
 	a := e.Agents
-	line("Agents", fmt.Sprintf("%d free, %d busy, %d draining, %d disabled, %d silent", a.Free, a.Busy, a.Draining, a.Disabled, a.Silent))
+	agents := fmt.Sprintf("%d free, %d busy, %d draining, %d disabled, %d silent", a.Free, a.Busy, a.Draining, a.Disabled, a.Suspect)
+	if a.Aside > 0 {
+		agents += fmt.Sprintf(", %d in quarantine", a.Aside)
+	}
+	if a.Coming > 0 {
+		agents += fmt.Sprintf(", %d to come back", a.Coming)
+	}
+	line("Agents", agents)
 	for _, l := range e.HeldBy {
 		line("Limit", fmt.Sprintf("%s: %d of %d run", strings.TrimSpace(strings.ReplaceAll(l.Of, "_", " ")+" "+l.Name), l.Running, l.Limit))
+	}
+	for _, m := range e.Problems {
+		line("Problem", m.Agent+": "+m.Missing)
 	}
 	for _, m := range e.Almost {
 		line("Not", m.Agent+": "+m.Missing)

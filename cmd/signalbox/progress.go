@@ -106,6 +106,7 @@ var reasonWords = map[string]string{
 	"start_failed":       "the agent could not start it",
 	"image_pull":         "an image could not be pulled",
 	"agent_error":        "the agent could not run it",
+	"lease_ended":        "the agent could not reach the server",
 }
 
 func inWords(reason string) string {

@@ -70,6 +70,7 @@ func testAgentCounts(s *suite) {
 	}{
 		"busy":         {func(a *signalbox.Agent) { a.AttemptID, a.JobID = "attempt", "job" }, store.AgentCount{Busy: true}},
 		"disabled":     {func(a *signalbox.Agent) { a.DisabledAt = time.UnixMilli(1) }, store.AgentCount{Disabled: true}},
+		"quarantined":  {func(a *signalbox.Agent) { a.QuarantinedAt = time.UnixMilli(1) }, store.AgentCount{Quarantined: true}},
 		"draining":     {func(a *signalbox.Agent) { a.DrainAt = time.UnixMilli(1) }, store.AgentCount{Draining: true}},
 		"interrupted":  {func(a *signalbox.Agent) { a.InterruptedAt = time.UnixMilli(1) }, store.AgentCount{Interrupted: true}},
 		"disconnected": {func(a *signalbox.Agent) { a.State = signalbox.AgentDisconnected }, store.AgentCount{State: signalbox.AgentDisconnected}},
