@@ -213,7 +213,8 @@ type AgentMetrics struct {
 
 // JobList is the answer to GET /jobs.
 type JobList struct {
-	Jobs []JobRef `json:"jobs"`
+	Jobs   []JobRef `json:"jobs"`
+	Cursor string   `json:"cursor,omitempty"` // for the next page, "" after the last; official clients read the first page only
 }
 
 // JobRef names one queued job.

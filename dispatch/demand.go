@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -61,7 +63,7 @@ func (h *Hub) serveOccupancy(w http.ResponseWriter, r *http.Request) error {
 	return replyJSON(w, http.StatusOK, m.Jobs)
 }
 
-// maxListed is how many queued jobs GET /jobs lists.
+// maxListed is how many queued jobs GET /jobs lists at once.
 const maxListed = 500
 
 // serveJobs lists the jobs that an agent could be started for. Its errors are JSON, unlike those of the other agent
@@ -71,17 +73,41 @@ func (h *Hub) serveJobs(w http.ResponseWriter, r *http.Request) error {
 		return replyJSON(w, http.StatusUpgradeRequired, map[string]string{"message": "agents need TLS 1.3"})
 	}
 	out := agentapi.JobList{Jobs: []agentapi.JobRef{}}
+	after, err := parsePlace(r.URL.Query().Get("cursor"))
+	if err != nil {
+		return replyJSON(w, http.StatusUnprocessableEntity, map[string]string{"message": err.Error()})
+	}
 	if err := h.asScaler(r, func(tx *store.Tx, typ *signalbox.AgentType) error {
-		out.Jobs = out.Jobs[:0]
-		ids, err := tx.QueuedJobIDs(typ.Name, maxListed)
-		for _, id := range ids {
-			out.Jobs = append(out.Jobs, agentapi.JobRef{ID: id})
+		out.Jobs, out.Cursor = out.Jobs[:0], ""
+		refs, err := tx.QueuedRefs(typ.Name, after, maxListed+1)
+		for i, ref := range refs {
+			if i == maxListed {
+				out.Cursor = placeText(refs[i-1])
+				break
+			}
+			out.Jobs = append(out.Jobs, agentapi.JobRef{ID: ref.ID})
 		}
 		return err
 	}); err != nil {
 		return err
 	}
 	return replyJSON(w, http.StatusOK, out)
+}
+
+// placeText is a place in the list of queued jobs, as a cursor.
+func placeText(r *store.QueuedRef) string { return strconv.FormatInt(r.QueuedAt.UnixMilli(), 10) + "." + r.ID }
+
+// parsePlace reads a cursor; "" is the beginning.
+func parsePlace(text string) (p store.QueuedRef, err error) {
+	if text == "" {
+		return p, nil
+	}
+	at, id, _ := strings.Cut(text, ".")
+	ms, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || !signalbox.IsID(id) {
+		return p, signalbox.Errorf(signalbox.CodeInvalid, "cursor %.60q is not one that this server gave: begin without one", text)
+	}
+	return store.QueuedRef{ID: id, QueuedAt: time.UnixMilli(ms)}, nil
 }
 
 // Demands reads the demand of every agent type.

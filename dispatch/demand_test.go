@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -310,4 +311,39 @@ func TestWhatAutoscalersAskCostsTheSameForAnyNumber(t *testing.T) {
 	if one2, all2 := measure(); one2 != one || all2 != all {
 		t.Errorf("%d and %d statements with nothing there, %d and %d with 60 jobs, 60 agents and 4 types", one, all, one2, all2)
 	}
+}
+
+func TestQueuedJobsComeInPages(t *testing.T) {
+	bubble(t, func(r *replay) {
+		const jobs = maxListed + 120
+		r.write(func(tx *store.Tx) error {
+			project, err := makeProject(tx, "many", 0)
+			if err != nil {
+				return err
+			}
+			_, err = queueJobs(tx, r.eng, project, "s1-linux", jobs)
+			return err
+		})
+		get := func(cursor string) (l agentapi.JobList) {
+			w := r.call("GET", agentapi.Base+agentapi.PathJobs+"?cursor="+cursor, "Token "+r.registration, nil)
+			if err := json.Unmarshal(w.Body.Bytes(), &l); err != nil || w.Code != http.StatusOK {
+				r.Fatalf("%d %s", w.Code, w.Body)
+			}
+			return l
+		}
+		seen := map[string]bool{}
+		first := get("")
+		second := get(first.Cursor)
+		for _, j := range append(first.Jobs, second.Jobs...) {
+			seen[j.ID] = true
+		}
+		if len(first.Jobs) != maxListed || len(second.Jobs) != jobs-maxListed || second.Cursor != "" || len(seen) != jobs {
+			r.Errorf("%d and %d jobs, %d different ones, cursors %q and %q", len(first.Jobs), len(second.Jobs), len(seen), first.Cursor, second.Cursor)
+		}
+		for _, odd := range []string{"x", "1.2", "." + second.Jobs[0].ID} {
+			if w := r.call("GET", agentapi.Base+agentapi.PathJobs+"?cursor="+odd, "Token "+r.registration, nil); w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "begin without one") {
+				r.Errorf("cursor %s: %d %s", odd, w.Code, w.Body)
+			}
+		}
+	})
 }

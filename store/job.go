@@ -105,9 +105,17 @@ func (t *Tx) ClaimJobs(agentType string, n int) ([]*signalbox.Job, error) {
 		ORDER BY priority DESC, queued_at, id LIMIT $2`+t.skipLocked(), agentType, n)
 }
 
-// QueuedJobIDs returns the ids of the queued jobs of a type, newest first.
-func (t *Tx) QueuedJobIDs(agentType string, limit int) ([]string, error) {
-	return t.strings(`SELECT id FROM job WHERE agent_type = $1 AND state = 'queued' ORDER BY queued_at DESC, id DESC LIMIT $2`, agentType, limit)
+// QueuedRef is a queued job and its place in a list of them.
+type QueuedRef struct {
+	ID       string
+	QueuedAt time.Time
+}
+
+// QueuedRefs returns the queued jobs of a type, newest first, from the one after a place on; the zero place is before all.
+func (t *Tx) QueuedRefs(agentType string, after QueuedRef, limit int) ([]*QueuedRef, error) {
+	return many(t, "job", func(s scanner, r *QueuedRef) error { return s.Scan(&r.ID, at{&r.QueuedAt}) },
+		`SELECT id, queued_at FROM job WHERE agent_type = $1 AND state = 'queued'
+		AND ($2 = '' OR queued_at < $3 OR queued_at = $3 AND id < $2) ORDER BY queued_at DESC, id DESC LIMIT $4`, agentType, after.ID, ms(after.QueuedAt), limit)
 }
 
 // CountJobs returns how many jobs of a type wait (queued or offered) and run.

@@ -73,7 +73,11 @@ func testJobLists(s *suite) {
 	s.equal("a page", list(store.JobFilter{Limit: 2, Offset: 1}), []string{jobs[2].ID, jobs[1].ID})
 	s.equal("of another type", list(store.JobFilter{AgentType: "s1-other"}), []string(nil))
 	s.equal("types with work", get(s, (*store.Tx).QueuedAgentTypes), []string{"s1-linux"})
-	s.equal("queued", get(s, func(t *store.Tx) ([]string, error) { return t.QueuedJobIDs("s1-linux", 9) }), []string{jobs[3].ID})
+	queued := func(after store.QueuedRef, n int) []string {
+		refs := get(s, func(t *store.Tx) ([]*store.QueuedRef, error) { return t.QueuedRefs("s1-linux", after, n) })
+		return ids(refs, func(r *store.QueuedRef) string { return r.ID })
+	}
+	s.equal("queued", queued(store.QueuedRef{}, 9), []string{jobs[3].ID})
 	s.read(func(t *store.Tx) error {
 		queued, running, err := t.CountJobs("s1-linux")
 		if queued != 2 || running != 1 {
@@ -82,8 +86,10 @@ func testJobLists(s *suite) {
 		return err
 	})
 	newer := s.job(w, 9, 0)
-	s.equal("queued, newest first", get(s, func(t *store.Tx) ([]string, error) { return t.QueuedJobIDs("s1-linux", 9) }), []string{newer.ID, jobs[3].ID})
-	s.equal("queued, one of them", get(s, func(t *store.Tx) ([]string, error) { return t.QueuedJobIDs("s1-linux", 1) }), []string{newer.ID})
+	s.equal("queued, newest first", queued(store.QueuedRef{}, 9), []string{newer.ID, jobs[3].ID})
+	s.equal("queued, one of them", queued(store.QueuedRef{}, 1), []string{newer.ID})
+	s.equal("queued, the next one", queued(store.QueuedRef{ID: newer.ID, QueuedAt: newer.QueuedAt}, 9), []string{jobs[3].ID})
+	s.equal("queued, none after the last", queued(store.QueuedRef{ID: jobs[3].ID, QueuedAt: jobs[3].QueuedAt}, 9), []string(nil))
 }
 
 func testClaimOrder(s *suite) {
