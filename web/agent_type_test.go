@@ -50,6 +50,12 @@ func (s *busySite) fillFleet() {
 	labelled := &signalbox.Agent{
 		AgentTypeID: s.agentType.ID, Name: "gpu-agent-with-a-rather-long-name-0123456789", State: signalbox.AgentRegistered, Version: "2.0.0", OS: "Debian GNU/Linux 13", Arch: "arm64",
 		Hostname: "gpu-01.harbour.example", IP: "192.0.2.8", Labels: map[string]string{"gpu": "", "zone": "eu-1a"},
+		Problems:      []signalbox.Problem{{Code: signalbox.ProblemDiskLow, Detail: "0.4 GiB is free in /var/lib/signalbox-agent/1, less than 1 GiB"}, {Code: "odd", Detail: "<script>alert(2)</script>"}},
+		QuarantinedAt: s.ago(time.Minute),
+		Quarantine: &signalbox.Quarantine{By: "engine", Why: "3 of its last 4 jobs failed because of the agent", Evidence: []signalbox.Evidence{
+			{JobID: "11111111-1111-7111-8111-111111111111", Attempt: 1, Reason: signalbox.ReasonTest, Elsewhere: &signalbox.Elsewhere{Result: signalbox.JobPassed, JobID: "22222222-1111-7111-8111-111111111111", Agent: "build-03"}},
+			{JobID: "33333333-1111-7111-8111-111111111111", Attempt: 2, Reason: signalbox.ReasonStartFailed},
+		}},
 	}
 	s.write(func(tx *store.Tx) error { return tx.CreateAgent(labelled, "hash of labelled") })
 }
@@ -68,7 +74,8 @@ func TestAgentPagesAreForWhoMaySeeThem(t *testing.T) {
 	s.fillFleet()
 	_, agents := s.get("/agents")
 	_, typ := s.get("/agents/self_hosted/s1-linux")
-	s.has(agents, `href="/agents/self_hosted/s1-linux"`, "gpu zone=eu-1a", "Leaves now", "build-03.harbour.example")
+	s.has(agents, `href="/agents/self_hosted/s1-linux"`, "gpu zone=eu-1a", "Leaves now", "build-03.harbour.example", "In quarantine", "0.4 GiB is free", "&lt;script&gt;alert(2)",
+		"3 of its last 4 jobs failed", "passed</a> on <span class=\"mono\">build-03", "start failed")
 	s.has(typ, "build-03", "chosen by each agent", "may not run here")
 	for _, text := range []string{agents, typ} {
 		for _, hidden := range []string{"192.0.2.7", "office", "Revoke", "10.0.4.31", `type="checkbox"`, "<form method=\"post\" action=\"/agents/self_hosted"} {
@@ -153,13 +160,14 @@ func TestAgentTypeForms(t *testing.T) {
 	settings := url.Values{
 		"projects_access": {"allowed"}, "projects": {"parcel-api\r\ntariff-engine"}, "forks": {"true"}, "names": {"aws"}, "account": {"123456789012"},
 		"roles": {"ci-*, x"}, "release_after": {"120"}, "lost_after": {"600"}, "max_running_jobs": {"3"},
+		"quarantine_failures": {"2"}, "quarantine_of": {"6"}, "lease": {"180"}, "ephemeral": {"true"},
 	}
 	if status, location, text := post(base, settings); status != http.StatusSeeOther || location != base {
 		t.Fatalf("settings: %d %s %s", status, location, text)
 	}
 	_, text = s.get(base)
-	s.has(text, "parcel-api, tariff-engine", "may run here", "account 123456789012, roles ci-*, x", "kept for 2:00", "10:00 of silence", "at most 3")
-	for field, bad := range map[string]string{"projects": "nope", "account": "1", "roles": "", "release_after": "59", "lost_after": "x", "max_running_jobs": "-1"} {
+	s.has(text, "parcel-api, tariff-engine", "may run here", "account 123456789012, roles ci-*, x", "kept for 2:00", "10:00 of silence", "at most 3", "after 2 of 6 jobs", "after 3:00 without the server", "serve for one job")
+	for field, bad := range map[string]string{"projects": "nope", "account": "1", "roles": "", "release_after": "59", "lost_after": "x", "max_running_jobs": "-1", "quarantine_of": "1", "quarantine_failures": "x", "lease": "119"} {
 		form := url.Values{}
 		for k, v := range settings {
 			form[k] = v
