@@ -16,6 +16,12 @@ func TestFleetCommands(t *testing.T) {
 		"--projects", "all", "--forks", "yes", "--names-from", "aws", "--aws-account", "123456789012", "--aws-roles", "ci-*", "--release-after", "120")
 	s.expect(0, `names from +agent\n +release after +2m0s`, "agent-type", "set", "s1-fleet", "--names-from", "agent")
 	s.expect(1, "nothing to change", "agent-type", "set", "s1-fleet")
+	s.expect(0, `quarantine +after 3 of 5 jobs\n +lease +none\n +ephemeral +no`, "agent-type", "show", "s1-fleet")
+	s.expect(0, `quarantine +after 2 of 4 jobs\n +lease +5m0s\n +ephemeral +yes`, "agent-type", "set", "s1-fleet", "--quarantine", "2/4", "--lease", "5m", "--ephemeral", "yes")
+	s.expect(0, `quarantine +never\n +lease +5m0s`, "agent-type", "set", "s1-fleet", "--quarantine", "never")
+	s.expect(1, "3/5 for three of the last five", "agent-type", "set", "s1-fleet", "--quarantine", "three")
+	s.expect(1, "makes no sense", "agent-type", "set", "s1-fleet", "--quarantine", "5/3")
+	s.expect(1, "120 to", "agent-type", "set", "s1-fleet", "--lease", "1m")
 	s.expect(1, "at least 60", "agent-type", "set", "s1-fleet", "--release-after", "1")
 	s.expect(1, "no project", "agent-type", "set", "s1-fleet", "--projects", "nope")
 	s.expect(2, "there is no agent type", "agent-type", "show", "s1-nope")
@@ -41,9 +47,10 @@ func TestFleetCommands(t *testing.T) {
 	s.expect(1, "say which agents", "agent", "stop")
 	s.expect(1, "say which agents", "agent", "stop", "x", "--type", "s1-fleet")
 	s.expect(1, "disable 0 agents of s1-fleet.*(give --yes|nothing was changed)", "agent", "disable", "--type", "s1-fleet")
-	for _, action := range []string{"drain", "undrain", "disable", "enable", "stop", "delete"} {
+	for _, action := range []string{"drain", "undrain", "disable", "enable", "stop", "quarantine", "release", "delete"} {
 		s.expect(0, "NAME +RESULT", "agent", action, "--type", "s1-fleet", "--yes")
 	}
+	s.expect(1, "not done: there is no agent", "agent", "delete", "vm-1", "--host-gone")
 	s.expect(0, "LAST +TIMES +TYPE", "agent", "rejected")
 	s.expect(0, "deleted", "agent-type", "delete", "s1-fleet", "--force")
 }
@@ -58,6 +65,8 @@ func TestAgentWords(t *testing.T) {
 	for want, change := range map[string]func(*agentInfo){
 		"idle": func(*agentInfo) {}, "busy": func(a *agentInfo) { a.Status.JobID = "j" }, "left": func(a *agentInfo) { a.Status.Connected = false },
 		"busy, draining": func(a *agentInfo) { a.Status.JobID, a.Metadata.DrainedAt = "j", 1 }, "idle, disabled": func(a *agentInfo) { a.Metadata.DisabledAt, a.Metadata.DrainedAt = 1, 1 },
+		"busy, suspect":       func(a *agentInfo) { a.Status.JobID, a.Status.Suspect = "j", true },
+		"idle, in quarantine": func(a *agentInfo) { a.Metadata.QuarantinedAt = 1 }, "idle, draining": func(a *agentInfo) { a.Metadata.QuarantinedAt, a.Metadata.DrainedAt = 1, 1 },
 		"busy, leaving": func(a *agentInfo) { a.Status.JobID, a.Metadata.InterruptedAt = "j", 1 },
 	} {
 		if got := agent(change); got != want {

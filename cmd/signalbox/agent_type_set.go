@@ -20,7 +20,7 @@ type agentTypeFlags struct {
 	NamesFrom    string          `help:"Who names the agents: agent (itself), or aws (the role session of a pre-signed GetCallerIdentity URL)." name:"names-from" enum:",agent,aws" default:"" env:"SIGNALBOX_AGENT_TYPE_NAMES_FROM" placeholder:"agent|aws"`
 	AWSAccount   string          `help:"With names from AWS: the account, 12 digits." name:"aws-account" env:"SIGNALBOX_AGENT_TYPE_AWS_ACCOUNT" placeholder:"ID"`
 	AWSRoles     string          `help:"With names from AWS: the roles that agents may have, commas between, * for any text." name:"aws-roles" env:"SIGNALBOX_AGENT_TYPE_AWS_ROLES" placeholder:"PATTERNS"`
-	Quarantine   *quarantineRule `help:"Set an agent aside when so many of its last jobs failed because of it, as in 3/5; never does not." env:"SIGNALBOX_AGENT_TYPE_QUARANTINE" placeholder:"K/N"`
+	Quarantine   *quarantineFlag `help:"Set an agent aside when so many of its last jobs failed because of it, as in 3/5; never does not." env:"SIGNALBOX_AGENT_TYPE_QUARANTINE" placeholder:"K/N"`
 	Lease        *seconds        `help:"After how long without its server an agent of ours ends its job itself, at least 2m; 0 is never." env:"SIGNALBOX_AGENT_TYPE_LEASE" placeholder:"DURATION"`
 	Ephemeral    string          `help:"Whether a machine serves for one job only, so that a job may be run again when the machinery ended it: yes or no." enum:",yes,no" default:"" env:"SIGNALBOX_AGENT_TYPE_EPHEMERAL" placeholder:"yes|no"`
 	MaxRunning   *int            `help:"How many jobs may hold its agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_AGENT_TYPE_MAX_RUNNING_JOBS" placeholder:"N"`
@@ -53,7 +53,7 @@ func (f *agentTypeFlags) spec(now agentTypeSpec) (agentTypeSpec, error) {
 		yes := f.Ephemeral == "yes"
 		out.Ephemeral = &yes
 	}
-	out.Quarantine = f.Quarantine
+	out.Quarantine = (*quarantineRule)(f.Quarantine)
 	if f.Projects != "" {
 		access := "ALL"
 		out.Projects = []string{}
@@ -151,15 +151,18 @@ func (s agentTypeSpec) text() string {
 		printable(s.names()), duration(release, "at once"), duration(lost, "15m (default)"), limitText(most), s.Quarantine, duration(lease, "none"), ephemeral)
 }
 
-// quarantineRule is after how many failures of how many jobs an agent is set aside, written as K/N.
+// quarantineRule is after how many failures of how many jobs an agent is set aside.
 type quarantineRule struct {
 	Failures int `json:"failures"`
 	Of       int `json:"of"`
 }
 
+// quarantineFlag is such a rule written as K/N.
+type quarantineFlag quarantineRule
+
 // UnmarshalText reads K/N or never.
-func (q *quarantineRule) UnmarshalText(b []byte) error {
-	*q = quarantineRule{}
+func (q *quarantineFlag) UnmarshalText(b []byte) error {
+	*q = quarantineFlag{}
 	text := string(b)
 	if text == "never" || text == "0" {
 		return nil
