@@ -74,6 +74,8 @@ func values(s setting) (text, want string) {
 		return "7kB", "7000"
 	case interface{ Seconds() float64 }:
 		return "7m", "7m0s"
+	case *quarantineFlag:
+		return "2/4", "{2 4}"
 	case int, int64, *int:
 		return "7", "7"
 	}
