@@ -94,6 +94,7 @@ func TestOnlyAgentsThatWouldGetAJobAreIdle(t *testing.T) {
 	}
 	for name, fn := range map[string]func(*signalbox.Agent){
 		"disabled":    func(a *signalbox.Agent) { a.DisabledAt = time.Now() },
+		"quarantined": func(a *signalbox.Agent) { a.QuarantinedAt = time.Now() },
 		"draining":    func(a *signalbox.Agent) { a.DrainAt = time.Now() },
 		"interrupted": func(a *signalbox.Agent) { a.InterruptedAt = time.Now() },
 		"gone":        func(a *signalbox.Agent) { a.GoneAt = time.Now() },

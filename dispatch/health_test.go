@@ -98,6 +98,23 @@ func TestAQuarantinedAgentWaitsWithoutOffers(t *testing.T) {
 	})
 }
 
+// It was in line when it was set aside, and nothing has told its sync yet.
+func TestAnAgentThatIsSetAsideInLineGetsNothing(t *testing.T) {
+	bubble(t, func(r *replay) {
+		r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		r.changeAgent("one-agent", func(a *signalbox.Agent) { a.QuarantinedAt = time.Now() })
+		job := r.job()
+		w := &waiter{agentType: "s1-linux", agentID: r.agentRow("one-agent").ID}
+		offers, unfit, _, err := r.hub.offer(r.Context(), "s1-linux", []*waiter{w})
+		if err != nil || offers[0] != nil || !unfit[0] {
+			r.Errorf("%+v, %v, %v", offers, unfit, err)
+		}
+		if j := r.jobRow(job); j.State != signalbox.JobQueued {
+			r.Errorf("the job is %s", j.State)
+		}
+	})
+}
+
 // Every start ends a job as agent_restarted; a name that comes back does not begin anew.
 func TestACrashLoopEndsInQuarantine(t *testing.T) {
 	bubble(t, func(r *replay) {
