@@ -84,8 +84,10 @@ func (l *loop) run(ctx context.Context) (ExitReason, error) {
 // it; an answer that came all the same is used.
 func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bool, err error) {
 	l.agent.tracker.report(l.state, l.jobID, l.result)
-	req := agentapi.SyncRequest{State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt,
-		Lease: int(l.lease / time.Second), Problems: l.agent.checker.problems()}
+	req := agentapi.SyncRequest{
+		State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt,
+		Lease: int(l.lease / time.Second), Problems: l.agent.checker.problems(),
+	}
 	sent := time.Now()
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()

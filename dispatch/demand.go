@@ -95,7 +95,9 @@ func (h *Hub) serveJobs(w http.ResponseWriter, r *http.Request) error {
 }
 
 // placeText is a place in the list of queued jobs, as a cursor.
-func placeText(r *store.QueuedRef) string { return strconv.FormatInt(r.QueuedAt.UnixMilli(), 10) + "." + r.ID }
+func placeText(r *store.QueuedRef) string {
+	return strconv.FormatInt(r.QueuedAt.UnixMilli(), 10) + "." + r.ID
+}
 
 // parsePlace reads a cursor; "" is the beginning.
 func parsePlace(text string) (p store.QueuedRef, err error) {
