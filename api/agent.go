@@ -34,19 +34,10 @@ func (a *API) agentBody(g *signalbox.Agent, seen, now time.Time) map[string]any 
 	if g.AttemptID != "" {
 		state = "running_job"
 	}
-	connected := g.State == signalbox.AgentRegistered
-	suspect := connected && now.Sub(latest(seen, g.CreatedAt, a.Started)) > signalbox.SuspectAfter
-	return map[string]any{"metadata": m, "status": map[string]any{"state": state, "job_id": g.JobID, "connected": connected, "suspect": suspect}}
-}
-
-// latest returns the last of some times.
-func latest(times ...time.Time) (out time.Time) {
-	for _, t := range times {
-		if t.After(out) {
-			out = t
-		}
-	}
-	return out
+	return map[string]any{"metadata": m, "status": map[string]any{
+		"state": state, "job_id": g.JobID, "connected": g.State == signalbox.AgentRegistered,
+		"suspect": g.Suspect(seen, a.Started, now),
+	}}
 }
 
 // maxAgents is the page size of the agent list.

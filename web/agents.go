@@ -189,7 +189,7 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 			if a.AgentType != l.name {
 				continue
 			}
-			lamp := agentLamp(a, latest(seen[a.ID].At, a.CreatedAt, w.o.Started), known[l.name], now)
+			lamp := agentLamp(a, a.HeardOf(seen[a.ID].At, w.o.Started), known[l.name], now)
 			switch lamp {
 			case lampLost, lampSuspect, lampAside:
 				row.Gone++
@@ -217,16 +217,6 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 		rows[i] = row
 	}
 	return rows, nil
-}
-
-// latest returns the last of some times.
-func latest(times ...time.Time) (out time.Time) {
-	for _, t := range times {
-		if t.After(out) {
-			out = t
-		}
-	}
-	return out
 }
 
 func labelText(labels map[string]string) string {
