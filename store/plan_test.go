@@ -156,7 +156,7 @@ func queueOne(t *testing.T, st *store.Store) (*signalbox.Project, *signalbox.Job
 // literal puts values where placeholders are; what they are matters to no plan.
 func literal(text string) string {
 	text = regexp.MustCompile(`LIMIT \$\d+`).ReplaceAllString(text, "LIMIT 64")
-	text = regexp.MustCompile(`(priority|queued_at|seen_at|ended_at) ([<>=]) \$\d+`).ReplaceAllString(text, "$1 $2 50")
+	text = regexp.MustCompile(`(priority|queued_at|seen_at|ended_at) ([<>=]+) \$\d+`).ReplaceAllString(text, "$1 $2 50")
 	text = regexp.MustCompile(`CAST\(\$\d+ AS (BIGINT|INTEGER)\)`).ReplaceAllString(text, "1")
 	text = regexp.MustCompile(`(changed_at|problems_at) = \$\d+`).ReplaceAllString(text, "$1 = 1")
 	if strings.HasPrefix(text, "INSERT INTO attempt") {
