@@ -131,6 +131,7 @@ func TestACrashLoopEndsInQuarantine(t *testing.T) {
 			r.fetch(token, job)
 			r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
 			time.Sleep(time.Second)
+			crashes.PID++
 			token = r.register(crashes)
 		}
 		g := r.agentRow("bad-agent")
@@ -138,6 +139,7 @@ func TestACrashLoopEndsInQuarantine(t *testing.T) {
 			r.Fatalf("after two crashes: %+v", g.Quarantine)
 		}
 		r.say(token, waits)
+		crashes.PID++
 		r.register(crashes)
 		if g := r.agentRow("bad-agent"); g.QuarantinedAt.IsZero() {
 			r.Error("starting it anew released it")

@@ -210,10 +210,25 @@ func TestRegisteringAgain(t *testing.T) {
 		if w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, other); w.Code != http.StatusBadRequest {
 			r.Errorf("another machine took the name: %d %s", w.Code, w.Body)
 		}
-		r.register(req) // the same machine: the old process is dead
+		again := func() int { return r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, req).Code }
+		runs := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
+		for range 5 { // copies of its own registration
+			time.Sleep(2 * time.Second)
+			r.say(second, runs)
+			if code := again(); code != http.StatusBadRequest {
+				r.Fatalf("a late copy took its place: %d", code)
+			}
+		}
+		time.Sleep(alive)
+		if code := again(); code != http.StatusCreated { // a container that was started anew has the same process id
+			r.Errorf("it cannot come back: %d", code)
+		}
 		if j := r.jobRow(job); j.Reason != signalbox.ReasonAgentRestarted {
 			r.Errorf("its job is %s %s/%s", j.State, j.Result, j.Reason)
 		}
+		third := req
+		third.PID = 4711
+		r.register(third) // the same machine and another process: the old one is dead
 	})
 }
 

@@ -132,6 +132,15 @@ func (p *presence) holds() <-chan struct{} {
 	return p.leave
 }
 
+// held notes that a sync is no longer held.
+func (p *presence) held(leave <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.leave == leave {
+		p.leave = nil
+	}
+}
+
 // rows returns the copies as they are now.
 func (p *presence) rows() (*signalbox.Agent, *signalbox.Attempt) {
 	p.mu.Lock()

@@ -194,7 +194,9 @@ func validateRegistration(req agentapi.RegisterRequest) error {
 }
 
 // replace decides what a registration under a taken name means. done is true when it was the repeat of one whose
-// answer was lost. The same type and host name prove that the old process is dead: its job ends, its name is free.
+// answer was lost. The same type and host name prove that the old process is dead: its job ends, its name is free. Only when the
+// process id is the same too, as in containers, it must also have been silent: a copy of its own registration that arrives late
+// must not take its place.
 func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done bool, lost string, err error) {
 	taken := refuse(signalbox.RefusedNameTaken, signalbox.Errorf(signalbox.CodeInvalid, "agent can't be registered: the name %q is in use", ag.Name))
 	if old.AgentTypeID != ag.AgentTypeID {
@@ -210,6 +212,9 @@ func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done
 	if old.Hostname != ag.Hostname || ag.Hostname == "" || old.State != signalbox.AgentRegistered {
 		return false, "", taken
 	}
+	if old.PID == ag.PID && h.lives(old.ID, seen.At, tx.Now) {
+		return false, "", taken
+	}
 	if old.AttemptID != "" {
 		lost = old.AttemptID
 		if err := h.leaveJob(tx, old, signalbox.ReasonAgentRestarted, "agent "+old.Name+" was started anew while it ran this job"); err != nil {
@@ -222,6 +227,22 @@ func (h *Hub) replace(tx *store.Tx, old, ag *signalbox.Agent, hash string) (done
 		*old = *now
 	}
 	return false, lost, gone(tx, old, signalbox.ReasonAgentRestarted)
+}
+
+// alive is for how long an agent that was heard of is taken to be there: a heartbeat of a moment ago may not be stored yet.
+const alive = 20 * time.Second
+
+// lives tells whether an agent was heard of lately, or has a sync that is held.
+func (h *Hub) lives(agentID string, stored, now time.Time) bool {
+	h.mu.Lock()
+	p := h.byID[agentID]
+	h.mu.Unlock()
+	if p == nil {
+		return now.Sub(stored) < alive
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leave != nil || now.Sub(p.seen) < alive || now.Sub(stored) < alive
 }
 
 // isPresent tells whether an agent has synced with this server, whose heartbeat may not be stored yet.

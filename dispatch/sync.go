@@ -132,9 +132,11 @@ func (h *Hub) hold(ctx context.Context, p *presence, view View, deed Deed, deadl
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
+	leave := p.holds()
+	defer p.held(leave)
 	var o *offer
 	select {
-	case <-p.holds():
+	case <-leave:
 	case o = <-got:
 		if o == nil {
 			p.outdate()
