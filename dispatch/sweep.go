@@ -110,16 +110,13 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 	var seen map[string]store.Seen
 	var leases map[string]time.Duration
 	if err := h.Store.Read(ctx, func(tx *store.Tx) (err error) {
-		if agents, err = tx.Agents(""); err != nil {
-			return err
-		}
 		if types, err = tx.AgentTypes(); err != nil {
 			return err
 		}
 		if leases, err = tx.Leases(); err != nil {
 			return err
 		}
-		seen, err = tx.LastSeen()
+		agents, seen, err = tx.SilentAgents(h.Now().Add(-shortest(types, leases, h.Timing)))
 		return err
 	}); err != nil {
 		return err
@@ -140,6 +137,20 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// shortest is a silence in which no agent's time is up, so that the sweeper need not look at those that were heard of since.
+func shortest(types []*signalbox.AgentType, leases map[string]time.Duration, t Timing) time.Duration {
+	d := min(t.IdleLost, t.Lost)
+	for _, y := range types {
+		if y.LostAfter > 0 {
+			d = min(d, y.LostAfter)
+		}
+	}
+	for _, lease := range leases {
+		d = min(d, lease+signalbox.LeaseMargin)
+	}
+	return d
 }
 
 // overdue tells whether an agent's time is up. lease is the one that it keeps for its job, 0 when it keeps none.

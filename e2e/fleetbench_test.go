@@ -23,10 +23,9 @@ func BenchmarkFleet(b *testing.B) {
 
 func benchFleet(b *testing.B, database string, agents int) {
 	s := newServerProcess(b, database, true, 0)
-	l := s.load(b, map[string]any{"agents": agents})
+	l := s.load(b, map[string]any{"agents": agents, "serve": true})
 	reg := l.await("registered")
 	b.ReportMetric(float64(agents)/reg.Seconds, "registrations/s")
-	l.order("serve", nil)
 	time.Sleep(15 * time.Second) // until their holds are spread
 	for b.Loop() {
 		const window = 20 * time.Second

@@ -11,9 +11,12 @@ import (
 // hungUp looks into a connection that nobody reads, without taking anything from it. Whoever waits for an answer sends nothing; what
 // comes over TLS is its end.
 func hungUp(c net.Conn) bool {
-	encrypted := false
+	if again, ok := c.(*replayed); ok {
+		c = again.Conn
+	}
+	secret := false
 	if t, ok := c.(*tls.Conn); ok {
-		c, encrypted = t.NetConn(), true
+		c, secret = t.NetConn(), true
 	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
@@ -29,7 +32,7 @@ func hungUp(c net.Conn) bool {
 		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		switch {
 		case err == nil:
-			gone = n == 0 || encrypted
+			gone = n == 0 || secret
 		case err != syscall.EAGAIN && err != syscall.EINTR: //nolint:errorlint // errno values
 			gone = true
 		}

@@ -40,7 +40,7 @@ func newMux(st *store.Store, log *slog.Logger, cookie func(*http.Request) string
 	return m, nil
 }
 
-func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, r) }
+func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.handler.ServeHTTP(w, encrypted(r)) }
 
 type requestIDKey struct{}
 

@@ -1,29 +1,38 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
 )
 
 // parking is a listener that also accepts connections a second time. A request that will wait for long gives up everything
-// that net/http keeps for it but its connection: two goroutines with deep stacks, buffers, headers. When it has its answer
-// the connection comes in again, as if it were new. Ten thousand waiting agents fit into memory that way.
+// that net/http keeps for it but its connection: two goroutines with deep stacks, buffers, headers. When it has its answer and
+// the next request is one to wait again, it is read here; with anything else the connection comes in again, as if it were new. Ten
+// thousand waiting agents fit into memory that way.
 type parking struct {
 	net.Listener
 	conns   *connections
+	handler http.Handler
+	base    context.Context // of requests
 	arrived chan arrival
 	over    chan struct{} // closed when the listener is
 	ending  atomic.Bool
+	readers sync.Pool
 }
 
 type arrival struct {
@@ -31,8 +40,9 @@ type arrival struct {
 	err  error
 }
 
-func newParking(l net.Listener, conns *connections) *parking {
-	p := &parking{Listener: l, conns: conns, arrived: make(chan arrival), over: make(chan struct{})}
+func newParking(base context.Context, l net.Listener, conns *connections, handler http.Handler) *parking {
+	p := &parking{Listener: l, conns: conns, handler: handler, base: base, arrived: make(chan arrival), over: make(chan struct{})}
+	p.readers.New = func() any { return bufio.NewReaderSize(nil, 4096) }
 	go p.listen()
 	return p
 }
@@ -60,6 +70,10 @@ func (p *parking) end() { p.ending.Store(true) }
 // park takes a request out of net/http and lets rest answer it, in its own time. It returns false when that is not possible;
 // then nothing has happened. rest must not use the request.
 func (p *parking) park(w http.ResponseWriter, r *http.Request, rest func(ctx context.Context, w http.ResponseWriter) error, fail func(http.ResponseWriter, error)) bool {
+	if pw, ok := w.(*parkedWriter); ok {
+		pw.rest, pw.fail = rest, fail
+		return true
+	}
 	header, keep := w.Header().Clone(), !r.Close && r.ProtoAtLeast(1, 1)
 	p.conns.parked(1)
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -67,27 +81,145 @@ func (p *parking) park(w http.ResponseWriter, r *http.Request, rest func(ctx con
 		p.conns.parked(-1)
 		return false
 	}
-	keep = keep && rw.Reader.Buffered() == 0
-	go p.answer(conn, keep, header, rest, fail)
+	if again, ok := conn.(*replayed); ok && again.before.Len() == 0 {
+		conn = again.Conn
+	}
+	pw := p.writer(conn, keep && rw.Reader.Buffered() == 0)
+	pw.header, pw.rest, pw.fail = header, rest, fail
+	go p.answer(pw)
 	return true
 }
 
-func (p *parking) answer(conn net.Conn, keep bool, header http.Header, rest func(context.Context, http.ResponseWriter) error, fail func(http.ResponseWriter, error)) {
-	defer p.conns.parked(-1)
-	w := &parkedWriter{conn: conn, header: header, close: func() bool { return !keep || p.ending.Load() }}
-	if err := guarded(func() error { return rest(context.Background(), w) }); err != nil && !w.sent {
-		fail(w, err)
+func (p *parking) writer(conn net.Conn, keep bool) *parkedWriter {
+	return &parkedWriter{conn: conn, header: http.Header{}, last: func() bool { return !keep || p.ending.Load() }}
+}
+
+// answer answers a parked request and looks what comes after it.
+func (p *parking) answer(w *parkedWriter) {
+	if err := guarded(func() error { return w.rest(p.base, w) }); err != nil && !w.sent {
+		w.fail(w, err)
 	}
-	err := w.FlushError()
-	if err != nil || w.closes || p.ending.Load() {
+	p.after(w)
+}
+
+// after sends an answer and takes the next request of its connection.
+func (p *parking) after(w *parkedWriter) {
+	for w != nil {
+		if err := w.FlushError(); err != nil || w.closes {
+			_ = w.conn.Close()
+			break
+		}
+		if w = p.next(w.conn); w != nil && w.rest != nil {
+			go p.answer(w) // on a stack that has not been deep
+			return
+		}
+	}
+	p.conns.parked(-1)
+}
+
+// soon is for how long the next request of a connection is waited for before net/http waits for it: whoever waited asks again at once.
+const soon = 100 * time.Millisecond
+
+// next reads the next request and lets the handler answer it, if it is a sync like the last one. Otherwise it gives the connection
+// away and returns nil.
+func (p *parking) next(conn net.Conn) *parkedWriter {
+	br := p.readers.Get().(*bufio.Reader)
+	defer p.readers.Put(br)
+	br.Reset(&io.LimitedReader{R: conn, N: 64<<10 + 16<<10}) // more of it must wait for the next turn
+	defer br.Reset(nil)
+	_ = conn.SetReadDeadline(time.Now().Add(soon))
+	line, err := br.Peek(len(syncLine))
+	_ = conn.SetReadDeadline(time.Time{})
+	var timeout net.Error
+	switch {
+	case err != nil && br.Buffered() == 0 && (!errors.As(err, &timeout) || !timeout.Timeout()):
 		_ = conn.Close()
-		return
+		return nil
+	case string(line) != syncLine:
+		p.giveBack(conn, br)
+		return nil
 	}
-	select {
-	case p.arrived <- arrival{conn, nil}:
-	case <-p.over:
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	r, err := http.ReadRequest(br)
+	if err == nil {
+		if r.Header.Get("Expect") != "" {
+			_, err = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
+		}
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(r.Body)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	_ = conn.SetDeadline(time.Time{})
+	if err != nil {
+		_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 		_ = conn.Close()
+		return nil
 	}
+	r.RemoteAddr = conn.RemoteAddr().String()
+	if t, ok := conn.(*tls.Conn); ok {
+		state := t.ConnectionState()
+		r.TLS = &state
+	}
+	w := p.writer(conn, !r.Close && br.Buffered() == 0)
+	if err := guarded(func() error { p.handler.ServeHTTP(w, r.WithContext(p.base)); return nil }); err != nil {
+		_ = conn.Close() // the handler wanted no answer
+		return nil
+	}
+	return w
+}
+
+const syncLine = "POST " + agentapi.Base + agentapi.PathSync + " HTTP/1.1\r\n"
+
+// giveBack lets net/http go on with a connection of which something may have been read.
+func (p *parking) giveBack(conn net.Conn, br *bufio.Reader) {
+	if n := br.Buffered(); n > 0 {
+		read, _ := br.Peek(n)
+		conn = &replayed{Conn: conn, before: bytes.NewReader(bytes.Clone(read))}
+	}
+	if !p.ending.Load() {
+		select {
+		case p.arrived <- arrival{conn, nil}:
+			return
+		case <-p.over:
+		}
+	}
+	_ = conn.Close()
+}
+
+// replayed is a connection of which the beginning of a request was read.
+type replayed struct {
+	net.Conn
+	before *bytes.Reader
+}
+
+func (r *replayed) Read(b []byte) (int, error) {
+	if r.before.Len() > 0 {
+		return r.before.Read(b)
+	}
+	return r.Conn.Read(b)
+}
+
+type encryptedKey struct{}
+
+// context is http.Server's ConnContext: net/http does not see that a replayed connection is encrypted.
+func (p *parking) context(ctx context.Context, c net.Conn) context.Context {
+	if again, ok := c.(*replayed); ok {
+		if t, ok := again.Conn.(*tls.Conn); ok {
+			state := t.ConnectionState()
+			return context.WithValue(ctx, encryptedKey{}, &state)
+		}
+	}
+	return ctx
+}
+
+// encrypted completes a request that came over a replayed connection.
+func encrypted(r *http.Request) *http.Request {
+	if r.TLS == nil {
+		r.TLS, _ = r.Context().Value(encryptedKey{}).(*tls.ConnectionState)
+	}
+	return r
 }
 
 // guarded turns a panic into an error.
@@ -104,7 +236,9 @@ func guarded(fn func() error) (err error) {
 type parkedWriter struct {
 	conn   net.Conn
 	header http.Header
-	close  func() bool // whether this is the last answer on the connection
+	last   func() bool                                            // whether this is the last answer on the connection
+	rest   func(ctx context.Context, w http.ResponseWriter) error // what waits and answers; nil when the handler has answered
+	fail   func(http.ResponseWriter, error)
 	status int
 	body   []byte
 	sent   bool
@@ -136,7 +270,7 @@ func (w *parkedWriter) FlushError() error {
 	}
 	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
-	if w.closes = w.close(); w.closes {
+	if w.closes = w.last(); w.closes {
 		w.header.Set("Connection", "close")
 	}
 	var b bytes.Buffer

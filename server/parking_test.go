@@ -158,6 +158,23 @@ func TestHeldSyncs(t *testing.T) {
 					t.Fatalf("close %v %v", a.Close, a.Header)
 				}
 			}
+			// Another request on the same connection, and a sync after a while, when net/http reads it again.
+			for range 2 {
+				l.send("GET", agentapi.PathJobs+"/"+job, nil)
+				if a := l.answer(nil); a.StatusCode != http.StatusNotFound || (a.Header.Get("Strict-Transport-Security") == "") != insecure {
+					t.Errorf("%s %v", a.Status, a.Header)
+				}
+				l.send("POST", agentapi.PathSync, waitingSync)
+				l.answer(&res)
+				time.Sleep(2 * soon)
+				l.send("POST", agentapi.PathSync, waitingSync, "Expect: 100-continue")
+				for l.answer(nil).StatusCode == http.StatusContinue {
+				}
+			}
+			l.send("POST", agentapi.PathSync, agentapi.SyncRequest{State: "dancing"})
+			if a := l.answer(nil); a.StatusCode != http.StatusUnprocessableEntity || a.Close {
+				t.Errorf("a state that nobody knows: %s", a.Status)
+			}
 			l.send("POST", agentapi.PathSync, waitingSync, "Connection: close")
 			if a := l.answer(&res); !a.Close {
 				t.Errorf("the last answer: %v", a.Header)

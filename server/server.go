@@ -310,12 +310,13 @@ func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	conns := newConnections()
-	s.parking = newParking(s.listener, conns)
+	base := withStopping(context.WithoutCancel(ctx), work)
+	s.parking = newParking(base, s.listener, conns, s.handler)
 	hs := &http.Server{
-		ConnState: conns.note,
-		Handler:   s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		ConnState: conns.note, ConnContext: s.parking.context,
+		Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		BaseContext: func(net.Listener) context.Context { return withStopping(context.WithoutCancel(ctx), work) },
+		BaseContext: func(net.Listener) context.Context { return base },
 		ErrorLog:    slog.NewLogLogger(s.o.Logger.Handler(), slog.LevelDebug),
 	}
 	g, gctx := errgroup.WithContext(work)

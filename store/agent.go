@@ -103,6 +103,27 @@ func (t *Tx) Agents(agentTypeID string) ([]*signalbox.Agent, error) {
 	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND ($1 = '' OR a.agent_type_id = $1) ORDER BY a.name`, agentTypeID)
 }
 
+const silentBefore = ` LEFT JOIN agent_seen s ON s.agent_id = a.id WHERE a.gone_at = 0 AND (s.seen_at IS NULL OR s.seen_at < $1 OR a.state = 'disconnected')`
+
+// SilentAgents returns the living agents of which nothing that is stored was heard since a time, and those that have left, with
+// the heartbeats that they have.
+func (t *Tx) SilentAgents(since time.Time) ([]*signalbox.Agent, map[string]Seen, error) {
+	agents, err := many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+silentBefore, ms(since))
+	if err != nil || len(agents) == 0 {
+		return nil, nil, err
+	}
+	rows, err := many(t, "heartbeat", func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}, &v.State) },
+		`SELECT a.id, COALESCE(s.seen_at, 0), COALESCE(s.state, '') FROM agent a`+silentBefore, ms(since))
+	if err != nil {
+		return nil, nil, err
+	}
+	out := make(map[string]Seen, len(rows))
+	for _, r := range rows {
+		out[r.AgentID] = *r
+	}
+	return agents, out, nil
+}
+
 // AgentsChangedSince returns every agent whose row changed at or after a time, gone ones included.
 func (t *Tx) AgentsChangedSince(since time.Time) ([]*signalbox.Agent, error) {
 	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.changed_at >= $1`, ms(since))

@@ -74,6 +74,8 @@ func (f *fleet) register() error {
 				}
 				if f.all[i], err = f.enroll(c, i); err != nil {
 					errs <- err
+				} else if f.Serve {
+					go f.live(i, f.all[i])
 				}
 			}
 			if f.Kept > 0 && c != nil {

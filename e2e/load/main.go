@@ -25,6 +25,8 @@ type order struct {
 	Prefix  string `json:"prefix"` // of the agents' names
 	// Kept is over how many connections all of them register; 0 is a connection each, which the agent goes on with.
 	Kept int `json:"kept"`
+	// Serve lets each agent sync as soon as it has registered; the order to serve comes too late then.
+	Serve bool `json:"serve"`
 	// Hold keeps a job for ever instead of reporting it as passed at once; Park then also falls silent.
 	Hold bool `json:"hold"`
 	Park bool `json:"park"`

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -188,6 +189,39 @@ func testHeartbeats(s *suite) {
 	})
 	s.equal("of one", get(s, func(t *store.Tx) (store.Seen, error) { return t.SeenOf(a.ID) }), store.Seen{AgentID: a.ID, At: at, State: "running-job"})
 	s.equal("of nobody", get(s, func(t *store.Tx) (store.Seen, error) { return t.SeenOf("nobody") }), store.Seen{})
+	silent := func(since time.Time) (names []string) {
+		s.Helper()
+		s.write(func(t *store.Tx) error {
+			names = nil
+			agents, seen, err := t.SilentAgents(since)
+			for _, g := range agents {
+				names = append(names, g.Name+" "+seen[g.ID].State)
+			}
+			slices.Sort(names)
+			return err
+		})
+		return names
+	}
+	c := s.agent(w, "c")
+	s.equal("silent before both", silent(at), []string{"c "})
+	s.equal("silent between the two", silent(at.Add(time.Second)), []string{"a running-job", "c "})
+	s.equal("silent after both", silent(at.Add(time.Minute)), []string{"a running-job", "b new", "c "})
+	s.write(func(t *store.Tx) error {
+		left := *c
+		left.State = signalbox.AgentDisconnected
+		return t.UpdateAgent(&left, "", "dispatch", "", "")
+	})
+	save(store.Seen{AgentID: c.ID, At: at.Add(time.Hour), State: "gone"})
+	s.equal("one that has left", silent(at), []string{"c gone"})
+	s.write(func(t *store.Tx) error {
+		left, err := t.Agent(c.ID)
+		if err != nil {
+			return err
+		}
+		left.GoneAt = at
+		return t.UpdateAgent(left, "", "dispatch", "", "")
+	})
+	s.equal("one that is gone", silent(at), []string(nil))
 	// A heartbeat is no change of the agent.
 	s.equal("the agent's row", get(s, func(t *store.Tx) (*signalbox.Agent, error) { return t.Agent(a.ID) }), a)
 	s.write(func(t *store.Tx) error {
