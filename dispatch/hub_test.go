@@ -210,7 +210,9 @@ func TestRegisteringAgain(t *testing.T) {
 		if w := r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, other); w.Code != http.StatusBadRequest {
 			r.Errorf("another machine took the name: %d %s", w.Code, w.Body)
 		}
-		again := func() int { return r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, req).Code }
+		again := func() int {
+			return r.call("POST", agentapi.Base+agentapi.PathRegister, "Token "+r.registration, req).Code
+		}
 		runs := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
 		for range 5 { // copies of its own registration
 			time.Sleep(2 * time.Second)
