@@ -147,7 +147,10 @@ type loadEvent struct {
 // load starts a fleet, which begins to register.
 func (s *serverProcess) load(b testing.TB, fleet map[string]any) *load {
 	b.Helper()
-	fleet["address"], fleet["token"], fleet["prefix"] = s.address, s.token, "bench-agent-"
+	fleet["address"], fleet["token"] = s.address, s.token
+	if fleet["prefix"] == nil {
+		fleet["prefix"] = "bench-agent-"
+	}
 	if s.tls {
 		fleet["ca_file"] = filepath.Join(s.data, "ca.crt")
 	}

@@ -36,11 +36,11 @@ func benchHistory(b *testing.B, database string) {
 	h.agents()
 	h.jobs(bundle, true) // the template
 	for _, finished := range []int{bundle, 10_000, 100_000, 1_000_000} {
-		h.close()
-		h.grow(finished / bundle)
-		h.open()
-		h.agents()
 		b.Run(fmt.Sprintf("finished=%d", finished), func(b *testing.B) {
+			h.close()
+			h.grow(finished / bundle)
+			h.open()
+			h.agents()
 			for b.Loop() {
 				h.measure(b)
 			}
@@ -103,7 +103,7 @@ func (h *history) open() {
 
 // agents starts a fleet whose agents report every job as passed at once.
 func (h *history) agents() {
-	h.fleet = h.load(h, map[string]any{"agents": 50})
+	h.fleet = h.load(h, map[string]any{"agents": 50, "prefix": fmt.Sprintf("h%d-agent-", h.grown)})
 	h.fleet.await("registered")
 	h.fleet.order("serve", nil)
 	time.Sleep(2 * time.Second)
@@ -205,10 +205,10 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 func (h *history) grow(pipelines int) {
 	h.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(h.data, "signalbox.db")+"?_pragma=busy_timeout(10000)")
-	concat, number := "printf('%08x', n)", "WITH RECURSIVE s(n) AS (SELECT %d UNION ALL SELECT n + 1 FROM s WHERE n + 1 < %d)"
+	concat, number := "printf('%08x', s.n)", "WITH RECURSIVE s(n) AS (SELECT %d UNION ALL SELECT n + 1 FROM s WHERE n + 1 < %d)"
 	if h.database != "" {
 		db, err = sql.Open("pgx", h.database)
-		concat, number = "lpad(to_hex(n), 8, '0')", "WITH s(n) AS (SELECT generate_series(%d, %d - 1))"
+		concat, number = "lpad(to_hex(s.n), 8, '0')", "WITH s(n) AS (SELECT generate_series(%d, %d - 1))"
 	}
 	if err != nil {
 		h.Fatal(err)
@@ -263,7 +263,7 @@ func (h *history) grow(pipelines int) {
 			fmt.Sprintf(number, h.grown, pipelines), strings.Join(values, ", "), t.table, strings.ReplaceAll(t.where, " OR id", " OR t.id"))
 		if pipelines > h.grown {
 			if _, err := db.ExecContext(ctx, insert); err != nil {
-				h.Fatalf("%s: %v", insert, err)
+				h.Fatalf("%v: %s", err, insert)
 			}
 		}
 	}

@@ -180,7 +180,7 @@ func TestAnOfficialConfigurationFile(t *testing.T) {
 		Files:              []agent.HostFile{{Host: "/etc/npmrc", Container: "/opt/npmrc"}},
 		FailOnMissingFiles: true, UploadJobLogs: agent.UploadWhenTrimmed, LogsCompressionSize: 100 << 20,
 		Hooks: agent.Hooks{PreJob: "/opt/agent/pre.sh", SourcePreJob: true, FailOnPreJob: true}, ShutdownHook: "/opt/agent/shutdown.sh",
-		Timing: agent.Timing{StopGrace: 10e9},
+		LowDisk: agent.DefaultLowDisk, Timing: agent.Timing{StopGrace: 10e9},
 	}
 	for name, text := range map[string]string{"config.yaml": officialYAML, "config.toml": officialTOML, "config.json": officialJSON} {
 		for _, option := range []string{"--config-file", "--config"} {
