@@ -462,7 +462,7 @@ func TestAgentsThatAreGoneLeaveNothingInMemory(t *testing.T) {
 		for _, name := range []string{"agent-one", "agent-two"} {
 			r.say(r.register(agentapi.RegisterRequest{Name: name, Hostname: "box"}), waits)
 		}
-		r.say(r.register(agentapi.RegisterRequest{Name: "agent-two", Hostname: "box"}), waits) // started anew
+		r.say(r.register(agentapi.RegisterRequest{Name: "agent-two", Hostname: "box", PID: 2}), waits) // started anew
 		time.Sleep(2 * time.Second)
 		r.hub.mu.Lock()
 		n := len(r.hub.present)

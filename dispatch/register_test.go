@@ -122,6 +122,7 @@ func TestATokenForOneAgent(t *testing.T) {
 			r.Fatal(err)
 		}
 		r.say(res.Token, waits)
+		req.PID++
 		if code, got := r.tryRegister(once, req); code != 404 {
 			r.Errorf("the same again after it was at work: %d %s", code, got)
 		}
