@@ -96,7 +96,7 @@ func TestMetricsOfRealJobs(t *testing.T) {
 		}
 	}
 	allowed := map[string]bool{
-		"agent_type": true, "state": true, "result": true, "reason": true, "database": true, "kind": true, "version": true, "go_version": true, "quantile": true,
+		"agent_type": true, "state": true, "result": true, "reason": true, "problem": true, "database": true, "kind": true, "version": true, "go_version": true, "quantile": true,
 	}
 	for name, f := range all {
 		for _, m := range f.GetMetric() {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"net"
@@ -25,8 +24,8 @@ type postgres struct {
 	bin, dir string
 	port     string
 	as       *syscall.Credential // nil is whoever runs the test
-	cmd      *exec.Cmd
-	out      bytes.Buffer
+	process  *os.Process
+	out      output
 }
 
 func newPostgres(t *testing.T) *postgres {
@@ -84,13 +83,14 @@ func (p *postgres) command(program string, args ...string) *exec.Cmd {
 func (p *postgres) start() {
 	p.Helper()
 	for range 200 { // what is left of a killed one must end first
-		p.cmd = p.command("postgres", "-D", filepath.Join(p.dir, "data"), "-p", p.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
-		p.cmd.Stderr = &p.out
-		if err := p.cmd.Start(); err != nil {
+		cmd := p.command("postgres", "-D", filepath.Join(p.dir, "data"), "-p", p.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
+		cmd.Stderr = &p.out
+		if err := cmd.Start(); err != nil {
 			p.Fatal(err)
 		}
+		p.process = cmd.Process
 		ended := make(chan struct{})
-		go func() { _ = p.cmd.Wait(); close(ended) }()
+		go func() { _ = cmd.Wait(); close(ended) }()
 		for {
 			if err := p.query("SELECT 1"); err == nil {
 				return
@@ -104,11 +104,11 @@ func (p *postgres) start() {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	p.Fatalf("PostgreSQL does not start:\n%s", &p.out)
+	p.Fatalf("PostgreSQL does not start:\n%s", p.out.String())
 }
 
 // kill is SIGKILL to its first process; the others notice.
-func (p *postgres) kill() { _ = p.cmd.Process.Kill() }
+func (p *postgres) kill() { _ = p.process.Kill() }
 
 func (p *postgres) url(address string) string {
 	return "postgres://signalbox@" + address + "/postgres?sslmode=disable"
