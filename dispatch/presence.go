@@ -114,22 +114,22 @@ func (p *presence) offered(o *offer) {
 
 // supersede lets the older sync of this agent go, if one is held: its connection is dead, or it is a copy. Its server may not have
 // noticed, and the older one must not take a wake-up from the newer one.
-func (p *presence) supersede() {
+func (p *presence) supersede() { p.replace(nil) }
+
+// holds notes that a sync is held and returns what ends when a newer one comes.
+func (p *presence) holds() <-chan struct{} {
+	leave := make(chan struct{})
+	p.replace(leave)
+	return leave
+}
+
+func (p *presence) replace(leave chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.leave != nil {
 		close(p.leave)
-		p.leave = nil
 	}
-}
-
-// holds notes that a sync is held and returns what ends when a newer one comes.
-func (p *presence) holds() <-chan struct{} {
-	p.supersede()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.leave = make(chan struct{})
-	return p.leave
+	p.leave = leave
 }
 
 // held notes that a sync is no longer held.

@@ -18,7 +18,10 @@ func (w *world) place() []string {
 	if w.database == "" {
 		return nil
 	}
-	return []string{"--database", w.database}
+	if w.artifacts == "" {
+		return []string{"--database", w.database}
+	}
+	return []string{"--database", w.database, "--artifact-dir", w.artifacts}
 }
 
 func (w *world) admin(args ...string) string {

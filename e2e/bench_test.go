@@ -36,22 +36,9 @@ func BenchmarkDispatch(b *testing.B) {
 }
 
 func benchDispatch(b *testing.B, database string, agents int) {
+	s := runServer(b, b.TempDir(), database)
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := server.New(ctx, server.Options{Dir: b.TempDir(), DatabaseURL: database, Listen: "127.0.0.1:0"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	b.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			b.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			b.Error(err)
-		}
-	})
+	b.Cleanup(cancel)
 	token, hash := auth.NewToken(auth.TokenRegistration)
 	project := &signalbox.Project{Name: "bench", GitURL: "/srv/bench.git", PipelineFile: "p.yml"}
 	write(b, s, func(tx *store.Tx) error {
@@ -220,8 +207,8 @@ func BenchmarkIdleMemory(b *testing.B) {
 		}
 		awaitLine(b, errs, "registered")
 		time.Sleep(3 * time.Second) // until start-up is over and both only wait
-		b.ReportMetric(resident(b, srv.Process.Pid), "server-MB")
-		b.ReportMetric(resident(b, ag.Process.Pid), "agent-MB")
+		b.ReportMetric(stateNumber(b, srv.Process.Pid, "VmRSS"), "server-MB")
+		b.ReportMetric(stateNumber(b, ag.Process.Pid, "VmRSS"), "agent-MB")
 		for _, c := range []*exec.Cmd{ag, srv} {
 			_ = c.Process.Signal(os.Interrupt)
 			_ = c.Wait()
@@ -240,22 +227,6 @@ func awaitLine(b *testing.B, r io.Reader, text string) {
 		}
 	}
 	b.Fatalf("never printed %q", text)
-}
-
-func resident(b *testing.B, pid int) float64 {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, l := range strings.Split(string(text), "\n") {
-		var kb float64
-		if n, _ := fmt.Sscanf(l, "VmRSS: %f kB", &kb); n == 1 {
-			return kb / 1024
-		}
-	}
-	b.Fatal("no VmRSS")
-	return 0
 }
 
 // BenchmarkDemoFirstResult measures from the start of `signalbox demo` to the end of its first job, which is later than

@@ -78,7 +78,7 @@ func TestAgentCrashLoop(t *testing.T) {
 			}
 			return true
 		})
-		w.verifiedIn(filepath.Join(w.data(), "artifacts"))
+		w.verified("")
 	})
 }
 

@@ -126,8 +126,8 @@ func benchBurst(b *testing.B, database string, servers int) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// runServer runs a server in this process until the benchmark ends.
-func runServer(b *testing.B, dir, database string) *server.Server {
+// runServer runs a server in this process until the test ends.
+func runServer(b testing.TB, dir, database string) *server.Server {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s, err := server.New(ctx, server.Options{Dir: dir, DatabaseURL: database, Listen: "127.0.0.1:0"})

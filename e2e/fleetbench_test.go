@@ -14,9 +14,9 @@ import (
 // of their own. With 10,000 agents the limits are: a sync is answered within 20 ms beyond the intended hold (p99), 300 MB resident,
 // half a core; after a SIGKILL of the server all are back within 30 s of its next start, and none is answered with an error.
 func BenchmarkFleet(b *testing.B) {
-	perDatabase(b, func(b *testing.B, database string) {
+	perDatabase(b, func(b *testing.B, database func(testing.TB) string) {
 		for _, n := range []int{100, 1000, 10000} {
-			b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) { benchFleet(b, database, n) })
+			b.Run(fmt.Sprintf("agents=%d", n), func(b *testing.B) { benchFleet(b, database(b), n) })
 		}
 	})
 }
@@ -67,10 +67,10 @@ func benchFleet(b *testing.B, database string, agents int) {
 // BenchmarkSaturation measures how many syncs of running agents a server answers when they come as fast as it can: at least 20,000 a
 // second over plain HTTP, at most 0.1 CPU-ms each over TLS, with 1,000 and with 10,000 agents.
 func BenchmarkSaturation(b *testing.B) {
-	perDatabase(b, func(b *testing.B, database string) {
+	perDatabase(b, func(b *testing.B, database func(testing.TB) string) {
 		for _, n := range []int{1000, 10000} {
 			for _, tls := range []bool{false, true} {
-				b.Run(fmt.Sprintf("agents=%d/tls=%v", n, tls), func(b *testing.B) { benchSaturation(b, database, n, tls) })
+				b.Run(fmt.Sprintf("agents=%d/tls=%v", n, tls), func(b *testing.B) { benchSaturation(b, database(b), n, tls) })
 			}
 		}
 	})
@@ -99,12 +99,12 @@ func benchSaturation(b *testing.B, database string, agents int, tls bool) {
 // BenchmarkRegistrations measures how many agents register in a second over 32 kept connections: at least 2,000. Each is on the
 // disk before it is answered.
 func BenchmarkRegistrations(b *testing.B) {
-	perDatabase(b, func(b *testing.B, database string) {
+	perDatabase(b, func(b *testing.B, database func(testing.TB) string) {
 		for _, tls := range []bool{false, true} {
 			b.Run(fmt.Sprintf("tls=%v", tls), func(b *testing.B) {
 				for b.Loop() {
 					const agents = 10000
-					s := newServerProcess(b, database, tls, 0)
+					s := newServerProcess(b, database(b), tls, 0)
 					before := s.cpu(b)
 					r := s.load(b, map[string]any{"agents": agents, "kept": 32}).await("registered")
 					b.ReportMetric(agents/r.Seconds, "registrations/s")
@@ -119,9 +119,9 @@ func BenchmarkRegistrations(b *testing.B) {
 // BenchmarkStopOfficial measures from a stop request to the agent being told, with 1,000 agents of the official kind that run a job:
 // at most 2 s. They may not be held while they run, so this is how often they ask.
 func BenchmarkStopOfficial(b *testing.B) {
-	perDatabase(b, func(b *testing.B, database string) {
+	perDatabase(b, func(b *testing.B, database func(testing.TB) string) {
 		const agents, stops = 1000, 50
-		s := newServerProcess(b, database, true, agents)
+		s := newServerProcess(b, database(b), true, agents)
 		l := s.load(b, map[string]any{"agents": agents, "hold": true})
 		l.await("registered")
 		l.order("serve", nil)
@@ -148,7 +148,8 @@ func BenchmarkStopOfficial(b *testing.B) {
 	})
 }
 
-func perDatabase(b *testing.B, bench func(b *testing.B, database string)) {
-	b.Run("sqlite", func(b *testing.B) { bench(b, "") })
-	b.Run("postgres", func(b *testing.B) { bench(b, storetest.PostgresURL(b)) })
+// perDatabase runs a benchmark on both databases. It asks for one wherever it wants a new one.
+func perDatabase(b *testing.B, bench func(b *testing.B, database func(testing.TB) string)) {
+	b.Run("sqlite", func(b *testing.B) { bench(b, func(testing.TB) string { return "" }) })
+	b.Run("postgres", func(b *testing.B) { bench(b, storetest.PostgresURL) })
 }

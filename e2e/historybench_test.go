@@ -22,7 +22,7 @@ import (
 // BenchmarkHistory measures what people and agents wait for while the database holds more and more jobs that have ended. No figure
 // may grow with them.
 func BenchmarkHistory(b *testing.B) {
-	perDatabase(b, benchHistory)
+	perDatabase(b, func(b *testing.B, database func(testing.TB) string) { benchHistory(b, database(b)) })
 }
 
 // bundle is how many jobs a finished pipeline has.

@@ -120,11 +120,12 @@ func tail(s string, n int) string {
 // world is a server with its data folder, which may be killed and started again.
 type world struct {
 	*testing.T
-	dir      string
-	listen   string
-	database string
-	server   *process
-	agents   []*process
+	dir       string
+	listen    string
+	database  string
+	artifacts string // where they lie when that is not in the data folder
+	server    *process
+	agents    []*process
 }
 
 func newWorld(t *testing.T, database string) *world {

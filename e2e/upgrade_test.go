@@ -117,7 +117,8 @@ func (w *world) serve(program string, env ...string) {
 	_ = os.Remove(info)
 	args := []string{"server", "--data", w.data(), "--listen", w.listen, "--log-level", "warn", "--insecure-http"}
 	if w.database != "" {
-		args = append(args, "--database", w.database, "--artifact-dir", filepath.Join(filepath.Dir(w.dir), "artifacts"))
+		w.artifacts = filepath.Join(filepath.Dir(w.dir), "artifacts")
+		args = append(args, w.place()...)
 	}
 	w.server = startProgram(w.T, program, env, args...)
 	w.until("the server is up", func() bool {

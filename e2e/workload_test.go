@@ -109,7 +109,7 @@ func (l *workload) check() {
 			checkNumbers(l.T, j.Name, l.run("job", "logs", j.ID), l.lines)
 		}
 	}
-	l.verifiedIn(filepath.Join(filepath.Dir(l.dir), "artifacts"))
+	l.verified("")
 }
 
 // agentsAt starts agents of the type s1-kill that reach the server at an address without TLS.
@@ -137,16 +137,4 @@ func (w *world) followThrough(id string) (d description) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return d
-}
-
-// verifiedIn checks the data of a world whose artifacts lie elsewhere when it is on PostgreSQL.
-func (w *world) verifiedIn(artifacts string) {
-	w.Helper()
-	args := append([]string{"admin", "verify"}, w.place()...)
-	if w.database != "" {
-		args = append(args, "--artifact-dir", artifacts)
-	}
-	if out, errs, code := w.try(args...); code != 0 {
-		w.Errorf("verify: exit code %d\n%s%s", code, out, errs)
-	}
 }

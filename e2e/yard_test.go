@@ -36,22 +36,7 @@ const yardType = "s1-yard"
 func newYard(t testing.TB) *yard {
 	t.Helper()
 	y := &yard{TB: t, dir: t.TempDir(), project: &signalbox.Project{Name: "yard", GitURL: "/srv/yard.git", PipelineFile: "p.yml"}}
-	ctx, cancel := context.WithCancel(context.Background())
-	s, err := server.New(ctx, server.Options{Dir: filepath.Join(y.dir, "data"), Listen: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := runServer(t, filepath.Join(y.dir, "data"), "")
 	y.server, y.engine = s, engine.New(engine.Options{Store: s.Store()})
 	var hash string
 	y.token, hash = auth.NewToken(auth.TokenRegistration)

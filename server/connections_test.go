@@ -2,24 +2,19 @@ package server
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"testing"
 	"time"
+
+	"github.com/signalbox-ci/signalbox/dispatch"
 )
 
 // TestARequestThatComesLateIsAnswered: a connection that was made before a server is told to end, and whose request comes
 // after that, gets its answer.
 func TestARequestThatComesLateIsAnswered(t *testing.T) {
-	ctx, end := context.WithCancel(t.Context())
-	s, err := New(ctx, Options{Dir: t.TempDir(), Listen: "127.0.0.1:0", Insecure: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
+	s, stop := running(t, true, dispatch.Timing{})
 	address := s.listener.Addr().String()
 	ask := func(c net.Conn) error {
 		_, err := fmt.Fprintf(c, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", address)
@@ -44,7 +39,8 @@ func TestARequestThatComesLateIsAnswered(t *testing.T) {
 	if err := ask(dial()); err != nil { // by now the server has taken the two before
 		t.Fatal(err)
 	}
-	end()
+	ended := make(chan struct{})
+	go func() { defer close(ended); stop() }()
 	for { // until nobody can connect any more
 		c, err := net.Dial("tcp", address)
 		if err != nil {
@@ -56,17 +52,11 @@ func TestARequestThatComesLateIsAnswered(t *testing.T) {
 		t.Errorf("the late request: %v", err)
 	}
 	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
+	case <-ended:
 	case <-time.After(20 * time.Second):
 		t.Error("the server waits for a connection that says nothing")
 	}
 	if _, err := silent.Read(make([]byte, 1)); err == nil {
 		t.Error("the silent connection was answered")
-	}
-	if err := s.Close(); err != nil {
-		t.Error(err)
 	}
 }

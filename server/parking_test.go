@@ -229,6 +229,7 @@ func TestHeldSyncsAreAnsweredWhenTheServerEnds(t *testing.T) {
 	if busy.answer(&res); res.JobID != job {
 		t.Fatalf("%+v", res)
 	}
+	s.untilAway(t, 0) // its next request is waited for no longer, so those that are away now are the others
 	var all []*lane
 	for i := range 20 {
 		l := s.enroll(t, registration, fmt.Sprint("waiting-agent-", i))
