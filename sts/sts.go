@@ -75,7 +75,7 @@ func New(o Options) *Client {
 		}
 	}
 	return &Client{o: o, slots: make(chan struct{}, atOnce), http: &http.Client{
-		Transport: t, Timeout: o.Timeout,
+		Transport:     t,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
@@ -169,6 +169,8 @@ func (c *Client) Ask(ctx context.Context, address string) (Identity, error) {
 	default:
 		return Identity{}, away("too many agents ask at once")
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return Identity{}, refused(only)
@@ -181,6 +183,8 @@ func (c *Client) Ask(ctx context.Context, address string) (Identity, error) {
 	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	switch {
+	case ctx.Err() != nil: // also when there is an answer: hanging up can draw a last, empty one
+		return Identity{}, away(late)
 	case err != nil:
 		return Identity{}, away("its answer broke off")
 	case res.StatusCode >= 500 || res.StatusCode == http.StatusTooManyRequests:
@@ -204,6 +208,8 @@ func (c *Client) Ask(ctx context.Context, address string) (Identity, error) {
 	return Identity{Account: out.Response.Result.Account, ARN: out.Response.Result.Arn}, nil
 }
 
+const late = "it did not answer in time"
+
 // cause is what went wrong without the address, which errors of net/http repeat.
 func cause(err error) string {
 	for {
@@ -212,7 +218,7 @@ func cause(err error) string {
 			return err.Error()
 		}
 		if u.Timeout() {
-			return "it did not answer in time"
+			return late
 		}
 		err = u.Err
 	}

@@ -196,7 +196,7 @@ func TestAskingIsBounded(t *testing.T) {
 		<-release
 		fmt.Fprint(w, answer)
 	})
-	c.http.Timeout = time.Minute
+	c.o.Timeout = time.Minute
 	done := make(chan error, atOnce)
 	for range atOnce {
 		go func() { _, err := c.Ask(context.WithoutCancel(t.Context()), signed(nil)); done <- err }()
