@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signalbox-ci/signalbox/server"
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
@@ -286,4 +289,42 @@ func decode(t *testing.T, text string, v any) {
 	if err := json.Unmarshal([]byte(text), v); err != nil {
 		t.Fatalf("%q: %v", text, err)
 	}
+}
+
+// attemptInfo is one try of a job, as the API tells it.
+type attemptInfo struct {
+	Agent, State, Result, Reason string
+	Late                         string `json:"late_result"`
+}
+
+// attempts is what the API tells of the tries of a job, the first one first.
+func (w *world) attempts(job string) []attemptInfo {
+	w.Helper()
+	var info struct {
+		URL    string
+		CAFile string `json:"ca_file"`
+	}
+	decode(w.T, read(w.T, filepath.Join(w.data(), server.InfoFile)), &info)
+	client := http.DefaultClient
+	if info.CAFile != "" {
+		client = trusting(w, info.CAFile, 1)
+		defer client.CloseIdleConnections()
+	}
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, info.URL+"/api/v1alpha/jobs/"+job+"/attempts", nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Token "+strings.TrimSpace(read(w.T, filepath.Join(w.data(), server.LocalTokenFile))))
+	resp, err := client.Do(r)
+	if err != nil {
+		w.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.Fatalf("attempts of %s: %s %s (%v)", job, resp.Status, text, err)
+	}
+	var list struct{ Attempts []attemptInfo }
+	decode(w.T, string(text), &list)
+	return list.Attempts
 }
