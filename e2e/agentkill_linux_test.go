@@ -187,6 +187,7 @@ func TestKilledAgentLosesNothing(t *testing.T) {
 
 // TestMachineRestarts: all processes are gone at once, the disk is kept, and the end of the spool is only half written.
 func TestMachineRestarts(t *testing.T) {
+	t.Parallel()
 	y := newYard(t)
 	r := y.agent("restarted-agent")
 	id := y.queue(steady(1000000))
@@ -231,6 +232,7 @@ func TestMachineRestarts(t *testing.T) {
 // TestNetworkTrouble: while a job prints, the network is cut, frozen or slow. The job goes on; then its whole log and its
 // result arrive.
 func TestNetworkTrouble(t *testing.T) {
+	t.Parallel()
 	for name, trouble := range map[string]func(p *proxy, over <-chan struct{}){
 		"cut":    func(p *proxy, over <-chan struct{}) { p.sever(); <-over; p.heal() },
 		"frozen": func(p *proxy, over <-chan struct{}) { p.freeze(); <-over; p.heal() },
@@ -250,6 +252,7 @@ func TestNetworkTrouble(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			y := newYard(t)
 			r := y.agent("trouble-" + name)
 			const lines = 2000

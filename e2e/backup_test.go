@@ -78,13 +78,13 @@ func TestBackupUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; not with -short")
 	}
-	databases(t, backupUnderLoad)
+	databasesAtOnce(t, backupUnderLoad)
 }
 
 func backupUnderLoad(t *testing.T, database string) {
 	w := newWorld(t, database)
 	w.startAgents("s1-kill", 3)
-	const lines, blocks, jobs = 50, 4, 3
+	const lines, blocks, jobs = 80, 4, 3
 	bare, _ := w.repository("numbers", numbersPipeline(blocks, jobs, lines))
 	w.run("project", "create", "numbers", "--git", bare)
 	if err := os.WriteFile(filepath.Join(w.dir, "value"), []byte("a-value-that-is-secret"), 0o600); err != nil {

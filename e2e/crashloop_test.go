@@ -15,7 +15,7 @@ func TestAgentCrashLoop(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; not with -short")
 	}
-	databases(t, func(t *testing.T, database string) {
+	databasesAtOnce(t, func(t *testing.T, database string) {
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
 		dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments to kill at

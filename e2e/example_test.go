@@ -146,6 +146,7 @@ func (y *exampleYard) now(p *signalbox.Pipeline) (now *signalbox.Pipeline) {
 // TestExamplesRunOnAServer runs the example pipelines from a repository, with real agents, and compares how they end.
 // Those that need more than one start have tests of their own below.
 func TestExamplesRunOnAServer(t *testing.T) {
+	t.Parallel()
 	y := newExampleYard(t, 4)
 	y.production(t, y.project)
 	for _, tt := range []struct{ branch, file, want string }{

@@ -31,6 +31,7 @@ blocks:
 // TestInitializationOnAnAgent compiles pipeline files in a job of a real agent, with nothing but the tools of our own
 // program.
 func TestInitializationOnAnAgent(t *testing.T) {
+	t.Parallel()
 	y := newYard(t)
 	w := &world{T: t, dir: t.TempDir()}
 	repo := filepath.Join(w.dir, "work")

@@ -18,6 +18,7 @@ import (
 // The line that is printed for a new agent type makes an agent of a machine that has curl and nothing of ours, and that
 // does not know the server's certificate.
 func TestThePrintedLineInstallsAnAgent(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		if os.Getenv("SIGNALBOX_TEST_REQUIRE") == "1" {
 			t.Fatal(err)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,24 +14,25 @@ import (
 const kills = 20
 
 // TestKilledServerLosesNothing kills the server without warning twenty times while five agents run jobs that print
-// numbered lines. Every job passes, and every log holds every line once and in order.
+// numbered lines, and end when they are told to, right before some of the kills. Every job passes, and every log holds every line once
+// and in order.
 func TestKilledServerLosesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; not with -short")
 	}
-	databases(t, killServer)
+	databasesAtOnce(t, killServer)
 }
 
 func killServer(t *testing.T, database string) {
-	// Not beside other tests: the program is slow with the race detector, and ten agents would print for minutes.
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments to kill at
 
 	w := newWorld(t, database)
 	w.startAgents("s1-kill", 5)
-	const lines, blocks = 400, 3
-	bare, _ := w.repository("numbers", numbersPipeline(blocks, 5, lines))
+	const blocks = 3
+	enough := filepath.Join(w.dir, "enough-")
+	bare, _ := w.repository("numbers", numbersUntil(blocks, 5, enough))
 	w.run("project", "create", "numbers", "--git", bare)
 
 	type result struct {
@@ -56,31 +59,37 @@ func killServer(t *testing.T, database string) {
 		return false
 	})
 	var r result
-	killed, ended := 0, false
-	for killed < kills && !ended {
+	for killed := 1; killed <= kills; killed++ {
 		select {
 		case r = <-done:
-			ended = true
+			t.Fatalf("the pipeline ended after %d kills: exit code %d, %+v\n%s", killed-1, r.code, r.d.Pipeline, r.err)
 		case <-time.After(time.Duration(200+random.IntN(900)) * time.Millisecond):
-			w.server.kill()
-			killed++
-			w.startServer()
 		}
+		if block := killed * blocks / kills; block > (killed-1)*blocks/kills {
+			if err := os.WriteFile(enough+fmt.Sprint(block), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond) // its jobs end in about this time
+		}
+		w.server.kill()
+		w.startServer()
 	}
-	if !ended {
-		r = <-done
-	}
+	r = <-done
 	if r.code != 0 || r.d.Pipeline.Result != "passed" {
 		t.Fatalf("exit code %d, pipeline %+v\n%s", r.code, r.d, r.err)
-	}
-	if killed < kills {
-		t.Fatalf("the pipeline ended after %d kills; make its jobs longer", killed)
 	}
 	n := 0
 	for _, b := range r.d.Blocks {
 		for _, j := range b.Jobs {
 			n++
-			checkNumbers(t, j.Name, w.run("job", "logs", j.ID), lines)
+			log := w.run("job", "logs", j.ID)
+			lines := 0
+			if _, last, ok := strings.Cut(log, "\nprinted "); !ok {
+				t.Errorf("the log of %s does not say how much it printed", j.Name)
+			} else if _, err := fmt.Sscan(last, &lines); err != nil || lines == 0 {
+				t.Errorf("%s printed %d lines (%v)", j.Name, lines, err)
+			}
+			checkNumbers(t, j.Name, log, lines)
 		}
 	}
 	if n != blocks*5 {
@@ -90,12 +99,28 @@ func killServer(t *testing.T, database string) {
 
 // numbersPipeline has blocks one after another, each with parallel jobs that print numbered lines for some seconds.
 func numbersPipeline(blocks, jobs, lines int) string {
+	return blocksOf(blocks, jobs, func(block, job int) string {
+		return fmt.Sprintf("'exec 9<> <(:); for i in $(seq 1 %d); do echo \"line $i of %d.%d\"; %s; done'", lines, block, job, aMoment)
+	})
+}
+
+// aMoment starts no process for every line.
+const aMoment = "read -rt 0.025 -u 9 || true"
+
+// numbersUntil has jobs that print until there is a file for their block, and then how many lines they printed.
+func numbersUntil(blocks, jobs int, enough string) string {
+	return blocksOf(blocks, jobs, func(block, job int) string {
+		return fmt.Sprintf("'exec 9<> <(:); i=0; until [ -e %s%d ]; do echo \"line $((++i)) of %d.%d\"; %s; done; echo \"printed $i\"'", enough, block, block, job, aMoment)
+	})
+}
+
+func blocksOf(blocks, jobs int, commands func(block, job int) string) string {
 	var b strings.Builder
 	b.WriteString("version: v1.0\nname: Numbers\nagent: {machine: {type: s1-kill}}\nblocks:\n")
 	for i := range blocks {
 		fmt.Fprintf(&b, "  - name: Block %d\n    task:\n      jobs:\n", i+1)
 		for j := range jobs {
-			fmt.Fprintf(&b, "        - name: job %d.%d\n          commands:\n            - 'for i in $(seq 1 %d); do echo \"line $i of %d.%d\"; sleep 0.02; done'\n", i+1, j+1, lines, i+1, j+1)
+			fmt.Fprintf(&b, "        - name: job %d.%d\n          commands:\n            - %s\n", i+1, j+1, commands(i+1, j+1))
 		}
 	}
 	return b.String()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -39,6 +40,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", fmt.Sprint(besideEachOther)); err != nil {
+			panic(err)
+		}
+	}
 	// The home of whoever runs the tests has login files that may do anything and take long.
 	buildHome = os.Getenv("HOME")
 	home := filepath.Join(dir, "home")
@@ -51,10 +60,23 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// databases runs a test on an embedded database and on PostgreSQL.
+// besideEachOther is how many of the tests that say t.Parallel run at once. They wait for others more than they work. Those that
+// measure, or that fill the machine, do not say it and run alone, before.
+const besideEachOther = 4
+
+// databases runs a test on an embedded database and on PostgreSQL, alone.
 func databases(t *testing.T, test func(t *testing.T, database string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, "") })
 	t.Run("postgres", func(t *testing.T) { test(t, storetest.PostgresURL(t)) })
+}
+
+// databasesAtOnce does so beside other tests.
+func databasesAtOnce(t *testing.T, test func(t *testing.T, database string)) {
+	t.Parallel()
+	databases(t, func(t *testing.T, database string) {
+		t.Parallel()
+		test(t, database)
+	})
 }
 
 // process is one running copy of the program.
@@ -101,6 +123,9 @@ func startProgram(t *testing.T, program string, env []string, args ...string) *p
 	}()
 	t.Cleanup(func() {
 		p.kill()
+		if strings.Contains(p.out.String(), "WARNING: DATA RACE") {
+			t.Error("the race detector has found something")
+		}
 		if t.Failed() {
 			t.Logf("signalbox %s:\n%s", args[0], tail(p.out.String(), 8000))
 		}
@@ -175,12 +200,13 @@ func (w *world) startServer() {
 // until waits for something outside of this process, which offers no event to wait for.
 func (w *world) until(what string, ok func() bool) {
 	w.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline, pause := time.Now().Add(2*time.Minute), 10*time.Millisecond
 	for !ok() {
 		if time.Now().After(deadline) {
 			w.Fatalf("waited two minutes until %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(pause)
+		pause = min(pause+pause/4, 250*time.Millisecond) // some of these start a program
 	}
 }
 
@@ -292,10 +318,7 @@ func decode(t *testing.T, text string, v any) {
 }
 
 // attemptInfo is one try of a job, as the API tells it.
-type attemptInfo struct {
-	Agent, State, Result, Reason string
-	Late                         string `json:"late_result"`
-}
+type attemptInfo struct{ Agent, State, Result, Reason string }
 
 // attempts is what the API tells of the tries of a job, the first one first.
 func (w *world) attempts(job string) []attemptInfo {

@@ -29,10 +29,9 @@ blocks:
           `
 
 // TestPushRunsOnAnAgent is the main job: push, workflow, jobs, logs, result; also when the server was away.
-func TestPushRunsOnAnAgent(t *testing.T) { databases(t, pushRuns) }
+func TestPushRunsOnAnAgent(t *testing.T) { databasesAtOnce(t, pushRuns) }
 
 func pushRuns(t *testing.T, database string) {
-	t.Parallel()
 	w := newWorld(t, database)
 	w.startAgents("s1-push", 2)
 	bare, work := w.repository("demo", pushPipeline)
@@ -74,6 +73,7 @@ func pushRuns(t *testing.T, database string) {
 
 // TestAgentWithAWrongTokenSaysWhy ends with exit code 1 at once.
 func TestAgentWithAWrongTokenSaysWhy(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	out, errs, code := w.try("agent", "start", "--endpoint", w.listen, "--ca-file", w.data()+"/ca.crt", "--token", "no-such-token", "--state", t.TempDir())
 	if code != 1 || !strings.Contains(errs, "registration token is unknown, revoked or expired") {
@@ -83,6 +83,7 @@ func TestAgentWithAWrongTokenSaysWhy(t *testing.T) {
 
 // TestDemo is what the README promises.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	w := &world{T: t, dir: t.TempDir()}
 	out, errs, code := w.try("demo", "--once")
 	if code != 0 || !strings.Contains(out, `Pipeline "Word frequencies" passed`) || strings.Count(out, " passed in ") != 5 {

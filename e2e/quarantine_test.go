@@ -12,8 +12,7 @@ import (
 // TestABrokenAgentIsSetAside: of three agents one breaks every job, and since it is free again at once it takes more of them than the
 // others do. It is set aside, its jobs pass elsewhere, and once it is repaired and released it gets jobs again.
 func TestABrokenAgentIsSetAside(t *testing.T) {
-	t.Parallel()
-	databases(t, brokenAgent)
+	databasesAtOnce(t, brokenAgent)
 }
 
 // The agents that work have a job each until they are told to go on.

@@ -53,6 +53,7 @@ func read(t *testing.T, path string) string {
 }
 
 func TestExamplesRunLocally(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]struct {
 		code   int
 		blocks string
@@ -98,6 +99,7 @@ func TestExamplesRunLocally(t *testing.T) {
 
 // TestChangeInExampleRunsLocally is example 08 in a clone with a branch of its own.
 func TestChangeInExampleRunsLocally(t *testing.T) {
+	t.Parallel()
 	w := &world{T: t, dir: t.TempDir()}
 	dir := filepath.Join(w.dir, "repo")
 	commit := func(files map[string]string) {
@@ -165,6 +167,7 @@ var position = regexp.MustCompile(`(?m)^pipeline\.yml:\d+:\d+: `)
 
 // TestWrongFilesAreRefusedWithTheirPlace covers the wrong examples.
 func TestWrongFilesAreRefusedWithTheirPlace(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(examples, "invalid", "*.yml"))
 	if err != nil || len(files) < 15 {
 		t.Fatal(files, err)
@@ -181,6 +184,7 @@ func TestWrongFilesAreRefusedWithTheirPlace(t *testing.T) {
 }
 
 func TestRunSaysWhichSecretsWereNotThere(t *testing.T) {
+	t.Parallel()
 	out, errs, code := runLocally(t, "version: v1.0\nagent: {machine: {type: s1-x}}\nblocks:\n  - task: {secrets: [{name: b}, {name: a}], jobs: [{commands: ['true']}, {commands: ['true']}]}\n")
 	if code != 0 || !strings.Contains(out, "so the jobs ran without a, b.") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
@@ -188,6 +192,7 @@ func TestRunSaysWhichSecretsWereNotThere(t *testing.T) {
 }
 
 func TestRunOneBlockOrJob(t *testing.T) {
+	t.Parallel()
 	yaml := read(t, filepath.Join(examples, "03-dag-failure.yml"))
 	if out, errs, code := runLocally(t, yaml, "--block", "Docs"); code != 0 || strings.Contains(out, "Lint") {
 		t.Errorf("--block: exit code %d\n%s%s", code, out, errs)
@@ -202,6 +207,7 @@ func TestRunOneBlockOrJob(t *testing.T) {
 
 // TestInterruptedRunStopsItsProcesses presses Ctrl-C while a job sleeps.
 func TestInterruptedRunStopsItsProcesses(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	mark := filepath.Join(dir, "pid")
 	w := &world{T: t, dir: dir}

@@ -23,7 +23,7 @@ func TestWrongClocks(t *testing.T) {
 		t.Skip("takes half a minute; not with -short")
 	}
 	next := nextRelease(t)
-	databases(t, func(t *testing.T, database string) {
+	databasesAtOnce(t, func(t *testing.T, database string) {
 		w := emptyWorld(t, database)
 		w.serve(next)
 		w.agentsAt(w.listen, 3)
@@ -130,7 +130,7 @@ func TestRepeatedRequests(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute; not with -short")
 	}
-	databases(t, func(t *testing.T, database string) {
+	databasesAtOnce(t, func(t *testing.T, database string) {
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("seed %d", seed)
 		w := emptyWorld(t, database)
