@@ -75,7 +75,7 @@ func (as *assignment) run(ctx context.Context) (signalbox.JobResult, signalbox.R
 	begun := as.begin(p, name)
 
 	o := as.options(name)
-	o.Ready = begun.wait
+	o.Ready, o.Over = begun.wait, as.leaseOver
 	o.Finished = func(result signalbox.JobResult, reason signalbox.Reason) {
 		result, reason = as.outcome(result, reason)
 		if begun.wait() == nil {

@@ -52,6 +52,8 @@ type JobOptions struct {
 
 	// Ready is called before anything of the payload runs; an error ends the job. nil is nothing.
 	Ready func() error
+	// Over is asked before each command whether it comes too late to begin; then it has stopped the job. nil never does.
+	Over func() bool
 	// Finished is called when the result is known and the log complete, while the job's processes are being ended. nil is
 	// nothing.
 	Finished func(signalbox.JobResult, signalbox.Reason)
@@ -189,7 +191,9 @@ const (
 const stopNote = "[The job was stopped here. Its processes have ended.]\n"
 
 // over tells whether nothing more should be run.
-func (j *Job) over() bool { return j.logErr != nil || j.isStopped() }
+func (j *Job) over() bool {
+	return j.logErr != nil || j.isStopped() || j.opts.Over != nil && j.opts.Over()
+}
 
 // prepare starts the executor. Success is silent, a failure is a block of its own.
 func (j *Job) prepare(ctx context.Context) bool {

@@ -39,12 +39,24 @@ func (as *assignment) keep(d time.Duration, sent time.Time) {
 func (as *assignment) leaseEnded() {
 	as.mu.Lock()
 	ends := !as.stopped && !as.lease.over && !time.Now().Before(as.lease.until) // it may have been renewed just now
-	as.lease.ended = ends
+	as.lease.ended = as.lease.ended || ends
 	as.mu.Unlock()
 	if ends {
 		as.agent.log.Warn("the job ends, because the server has not answered for as long as the agent type allows", "job", as.id, "after", as.lease.length)
 		as.stop()
 	}
+}
+
+// leaseOver looks at the clock before a command begins: when the process was stopped, or had no processor, the end of the command before
+// may be seen earlier than that of the lease.
+func (as *assignment) leaseOver() bool {
+	as.mu.Lock()
+	late := as.lease.timer != nil && !as.lease.over && !time.Now().Before(as.lease.until)
+	as.mu.Unlock()
+	if late {
+		as.leaseEnded()
+	}
+	return late
 }
 
 // outcome is the result of the job as it is to be reported, and final: one that was stopped because of the lease has failed.

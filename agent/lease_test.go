@@ -1,12 +1,14 @@
 package agent
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agent/executor"
 	"github.com/signalbox-ci/signalbox/agentapi"
 )
 
@@ -88,5 +90,37 @@ func TestALeaseSurvivesARestart(t *testing.T) {
 	}
 	if s := h.finished(); s.JobResult != "passed" || s.Lease != 7*60 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A process that was stopped finds two things when it goes on: the end of a command, and that its lease is over. Whatever it sees
+// first, it begins no other command.
+func TestNoCommandBeginsAfterTheLease(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	as := &assignment{agent: &Agent{log: slog.New(slog.DiscardHandler)}}
+	as.keep(time.Hour, time.Now())
+	defer as.release()
+	o := JobOptions{Shell: executor.ShellOptions{Dir: filepath.Join(dir, "job")}, Over: func() bool {
+		if _, err := os.Stat(filepath.Join(dir, "first")); err == nil {
+			as.mu.Lock()
+			as.lease.until = time.Now().Add(-time.Second) // and the timer has not noticed
+			as.mu.Unlock()
+		}
+		return as.leaseOver()
+	}}
+	as.job = NewJob(&agentapi.JobPayload{Commands: commands("touch "+dir+"/first", "touch "+dir+"/second"), EpilogueAlways: commands("touch " + dir + "/third")}, o)
+	result, err := as.job.Run(t.Context(), Sink(func(agentapi.Event) error { return nil }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.leaseEnded() // the timer notices
+	if result, reason := as.outcome(result, as.job.Reason()); result != signalbox.JobFailed || reason != signalbox.ReasonLeaseEnded {
+		t.Errorf("%s %s", result, reason)
+	}
+	for name, want := range map[string]bool{"first": true, "second": false, "third": false} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("the %s command: %v", name, err)
+		}
 	}
 }
