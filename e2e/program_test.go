@@ -21,10 +21,7 @@ import (
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
-var (
-	program   string // path of the built binary
-	buildHome string // the home in which Go keeps what it has built before
-)
+var program string // path of the built binary
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "signalbox-e2e-")
@@ -48,8 +45,14 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
-	// The home of whoever runs the tests has login files that may do anything and take long.
-	buildHome = os.Getenv("HOME")
+	// The home of whoever runs the tests has login files that may do anything and take long. Go finds there what it has built before.
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOENV"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			panic(err)
+		}
+		os.Setenv(name, strings.TrimSpace(string(value)))
+	}
 	home := filepath.Join(dir, "home")
 	if err := os.Mkdir(home, 0o755); err != nil {
 		panic(err)

@@ -20,9 +20,7 @@ var later = sync.OnceValues(func() (string, error) {
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "github.com/signalbox-ci/signalbox/cmd/signalbox")...)
-	build.Env = append(os.Environ(), "HOME="+buildHome)
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(args, "github.com/signalbox-ci/signalbox/cmd/signalbox")...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w\n%s", err, out)
 	}
 	return path, nil
