@@ -140,12 +140,13 @@ func TestDatabaseTrouble(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; not with -short")
 	}
+	t.Parallel()
 	pg := newPostgres(t)
 	p := newProxy(t, pg.address())
 	w := emptyWorld(t, pg.url(p.address()))
 	w.serve(program)
 	w.agentsAt(w.listen, 3)
-	l := w.begin(4, 3, 200)
+	l := w.begin(4, 3, 250)
 	for i, trouble := range troubles {
 		trouble.make(t, pg, p)
 		back := time.Now()

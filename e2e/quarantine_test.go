@@ -118,7 +118,7 @@ func brokenAgent(t *testing.T, database string) {
 	hook(broken, "true\n")
 	w.run("agent", "release", broken)
 	if a := w.agentsNow()[broken]; a.Metadata.QuarantinedAt != 0 || a.Metadata.Quarantine != nil {
-		t.Errorf("after its release: %+v", a.Metadata)
+		t.Fatalf("after its release: %+v", a.Metadata)
 	}
 	d = w.follow(w.startWorkflow("together"))
 	if d.Pipeline.Result != "passed" {

@@ -178,7 +178,7 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	}
 	w := all[0]
 	f := newFront(t, addresses...)
-	const agents, blocks, jobs, lines = 3, 4, 3, 100
+	const agents, blocks, jobs, lines = 3, 4, 3, 150
 	w.agentsAt(strings.TrimPrefix(f.URL, "http://"), agents)
 	l := w.begin(blocks, jobs, lines)
 	swaps, away := 0, time.Duration(0)
