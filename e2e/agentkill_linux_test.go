@@ -193,7 +193,17 @@ func TestMachineRestarts(t *testing.T) {
 	id := y.queue(steady(1000000))
 	y.until("the job prints", time.Minute, func() bool { return checkPrefix(t, y.text(id)) > 50 })
 	y.proxy.sever()
-	time.Sleep(200 * time.Millisecond) // so that there is something the server does not have
+	size := func() (n int64) {
+		spools, _ := filepath.Glob(filepath.Join(r.state(), "spool", "*.log"))
+		for _, s := range spools {
+			if info, err := os.Stat(s); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	before := size()
+	y.until("there is something that the server does not have", time.Minute, func() bool { return size() > before })
 	r.kill()
 	for _, pid := range y.marked() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
