@@ -31,8 +31,8 @@ func killServer(t *testing.T, database string) {
 	w := newWorld(t, database)
 	w.startAgents("s1-kill", 5)
 	const blocks = 3
-	enough := filepath.Join(w.dir, "enough-")
-	bare, _ := w.repository("numbers", numbersUntil(blocks, 5, enough))
+	signs := filepath.Join(w.dir, "sign-")
+	bare, _ := w.repository("numbers", numbersUntil(blocks, 5, signs))
 	w.run("project", "create", "numbers", "--git", bare)
 
 	type result struct {
@@ -50,29 +50,28 @@ func killServer(t *testing.T, database string) {
 		}
 		done <- r
 	}()
-	w.until("a job runs", func() bool {
-		for _, a := range w.agents {
-			if strings.Contains(a.out.String(), "job assigned") {
-				return true
-			}
-		}
-		return false
-	})
 	var r result
-	for killed := 1; killed <= kills; killed++ {
-		select {
-		case r = <-done:
-			t.Fatalf("the pipeline ended after %d kills: exit code %d, %+v\n%s", killed-1, r.code, r.d.Pipeline, r.err)
-		case <-time.After(time.Duration(200+random.IntN(900)) * time.Millisecond):
-		}
-		if block := killed * blocks / kills; block > (killed-1)*blocks/kills {
-			if err := os.WriteFile(enough+fmt.Sprint(block), nil, 0o600); err != nil {
-				t.Fatal(err)
+	killed := 0
+	for block := 1; block <= blocks; block++ {
+		w.until(fmt.Sprintf("all jobs of block %d run", block), func() bool {
+			begun, _ := filepath.Glob(fmt.Sprintf("%s%d-*", signs, block))
+			return len(begun) == 5
+		})
+		for killed < kills*block/blocks {
+			select {
+			case r = <-done:
+				t.Fatalf("the pipeline ended after %d kills: exit code %d, %+v\n%s", killed, r.code, r.d.Pipeline, r.err)
+			case <-time.After(time.Duration(200+random.IntN(900)) * time.Millisecond):
 			}
-			time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond) // its jobs end in about this time
+			if killed++; killed == kills*block/blocks { // the jobs end at about the time of this one
+				if err := os.WriteFile(fmt.Sprint(signs, block), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
+			}
+			w.server.kill()
+			w.startServer()
 		}
-		w.server.kill()
-		w.startServer()
 	}
 	r = <-done
 	if r.code != 0 || r.d.Pipeline.Result != "passed" {
@@ -107,10 +106,11 @@ func numbersPipeline(blocks, jobs, lines int) string {
 // aMoment starts no process for every line.
 const aMoment = "read -rt 0.025 -u 9 || true"
 
-// numbersUntil has jobs that print until there is a file for their block, and then how many lines they printed.
-func numbersUntil(blocks, jobs int, enough string) string {
+// numbersUntil has jobs that say that they have begun, print until there is a file for their block, and then say how many lines it was.
+func numbersUntil(blocks, jobs int, signs string) string {
 	return blocksOf(blocks, jobs, func(block, job int) string {
-		return fmt.Sprintf("'exec 9<> <(:); i=0; until [ -e %s%d ]; do echo \"line $((++i)) of %d.%d\"; %s; done; echo \"printed $i\"'", enough, block, block, job, aMoment)
+		return fmt.Sprintf("'exec 9<> <(:); i=0; touch %[1]s%[2]d-%[3]d; until [ -e %[1]s%[2]d ]; do echo \"line $((++i)) of %[2]d.%[3]d\"; %[4]s; done; echo \"printed $i\"'",
+			signs, block, job, aMoment)
 	})
 }
 
