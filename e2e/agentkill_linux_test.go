@@ -31,6 +31,9 @@ func (y *yard) agent(name string, args ...string) *running {
 	r := &running{y: y, name: name, args: args, out: &output{}}
 	y.Cleanup(func() {
 		r.kill()
+		if strings.Contains(r.out.String(), "WARNING: DATA RACE") {
+			y.Error("the race detector has found something")
+		}
 		if y.Failed() {
 			y.Logf("agent %s:\n%s", name, tail(r.out.String(), 4000))
 		}
