@@ -101,7 +101,9 @@ type Hub struct {
 	queued  map[string]bool      // agent types that had queued jobs when last looked
 	pokeC   chan struct{}
 
-	refused refusals
+	gate     gate
+	arrivals arrivals
+	refused  refusals
 
 	running atomic.Int64 // official agents that run a job here, as counted lately
 }
@@ -142,6 +144,7 @@ func New(o Options) (*Hub, error) {
 	return &Hub{
 		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
 		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string]*line{}, queued: map[string]bool{},
+		arrivals: arrivals{lead: make(chan struct{}, 1)},
 	}, nil
 }
 

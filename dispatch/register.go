@@ -37,11 +37,8 @@ func admit(tx *store.Tx, who Registrant, spent bool) (admission, error) {
 	if err == nil {
 		var y *signalbox.AgentType
 		if y, err = tx.AgentTypeByID(t.AgentTypeID); err == nil {
-			reason, why := t.Refuses(tx.Now, who.IP)
-			if why == nil || spent && reason == signalbox.RefusedSpent {
-				return admission{t, y}, nil
-			}
-			return admission{t, y}, refuse(reason, why)
+			a := admission{t, y}
+			return a, a.refuses(who, spent, tx.Now)
 		}
 	}
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
@@ -49,6 +46,15 @@ func admit(tx *store.Tx, who Registrant, spent bool) (admission, error) {
 			"Not Found: this registration token is unknown, revoked or expired"))
 	}
 	return admission{}, err
+}
+
+// refuses says why the token does not admit, if so. A token that was used up does if spent is allowed.
+func (a admission) refuses(who Registrant, spent bool, now time.Time) error {
+	reason, why := a.token.Refuses(now, who.IP)
+	if why == nil || spent && reason == signalbox.RefusedSpent {
+		return nil
+	}
+	return refuse(reason, why)
 }
 
 // Register makes an agent row for whoever holds a registration token of a type.
@@ -61,27 +67,45 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 		return res, err
 	}
 	token, hash := auth.NewToken(auth.TokenAccess)
+	a := &arrival{who: who, req: req, named: named, hash: hash}
+	if err := h.arrive(ctx, a); err != nil {
+		return res, err
+	}
+	return agentapi.RegisterResponse{Name: a.agent.Name, Token: token}, nil
+}
+
+// newAgent is what a registration makes, under a name that it may have.
+func newAgent(ad admission, a *arrival, name string, now time.Time) *signalbox.Agent {
+	req := a.req
+	ag := &signalbox.Agent{
+		AgentTypeID: ad.typ.ID, AgentType: ad.typ.Name, Name: name, State: signalbox.AgentRegistered, Version: req.Version,
+		UserAgent: a.who.UserAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: a.who.IP, SingleJob: req.SingleJob,
+		IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
+		Labels: req.Labels, TokenID: ad.token.ID, CountsSince: now,
+		Problems: problems(req.Problems),
+	}
+	if len(ag.Problems) > 0 {
+		ag.ProblemsAt = now
+	}
+	return ag
+}
+
+// registerAlone registers one agent in a transaction of its own.
+func (h *Hub) registerAlone(ctx context.Context, a *arrival) error {
 	var lost string // the attempt of a predecessor that is now known to be dead
-	err = h.Store.Write(ctx, func(tx *store.Tx) error {
+	err := h.Store.Write(ctx, func(tx *store.Tx) error {
 		lost = ""
-		ad, err := admit(tx, who, true)
+		ad, err := admit(tx, a.who, true)
 		if err != nil {
 			return err
 		}
-		if req.Name, err = named(ad.typ.Naming); err != nil {
+		name, err := a.named(ad.typ.Naming)
+		if err != nil {
 			return err
 		}
-		ag := &signalbox.Agent{
-			AgentTypeID: ad.typ.ID, AgentType: ad.typ.Name, Name: req.Name, State: signalbox.AgentRegistered, Version: req.Version,
-			UserAgent: who.UserAgent, OS: req.OS, Arch: req.Arch, Hostname: req.Hostname, PID: req.PID, IP: who.IP, SingleJob: req.SingleJob,
-			IdleTimeout: time.Duration(req.IdleTimeout) * time.Second, GracePeriod: time.Duration(req.InterruptionGracePeriod) * time.Second,
-			Labels: req.Labels, TokenID: ad.token.ID, CountsSince: tx.Now,
-			Problems: problems(req.Problems),
-		}
-		if len(ag.Problems) > 0 {
-			ag.ProblemsAt = tx.Now
-		}
-		old, err := tx.AgentByName(req.Name)
+		ag := newAgent(ad, a, name, tx.Now)
+		a.agent = ag
+		old, err := tx.AgentByName(name)
 		if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
 			old, err = nil, nil
 		}
@@ -89,10 +113,10 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 			return err
 		}
 		if ad.token.Spent() && (old == nil || old.TokenID != ad.token.ID) {
-			return refuse(ad.token.Refuses(tx.Now, who.IP))
+			return refuse(ad.token.Refuses(tx.Now, a.who.IP))
 		}
 		if old != nil {
-			done, attempt, err := h.replace(tx, old, ag, hash)
+			done, attempt, err := h.replace(tx, old, ag, a.hash)
 			if err != nil || done {
 				return err
 			}
@@ -101,25 +125,25 @@ func (h *Hub) Register(ctx context.Context, who Registrant, typ *signalbox.Agent
 			ag.QuarantinedAt, ag.Quarantine, ag.CountsSince = old.QuarantinedAt, old.Quarantine, old.CountsSince
 		}
 		if ad.token.Spent() {
-			return refuse(ad.token.Refuses(tx.Now, who.IP))
+			return refuse(ad.token.Refuses(tx.Now, a.who.IP))
 		}
 		if err := h.use(tx, ad.token, ag); err != nil {
 			return err
 		}
-		if err := tx.CreateAgent(ag, hash); err != nil {
+		if err := tx.CreateAgent(ag, a.hash); err != nil {
 			return err
 		}
-		return dedicate(tx, ag, req.JobID)
+		return dedicate(tx, ag, a.req.JobID)
 	})
 	if err != nil {
-		return res, err
+		return err
 	}
 	if lost != "" {
 		if err := h.Log.Close(ctx, lost); err != nil {
 			h.Logger.Error("could not close a log", "attempt", lost, "error", err)
 		}
 	}
-	return agentapi.RegisterResponse{Name: req.Name, Token: token}, nil
+	return nil
 }
 
 // use notes that a token was used. Whoever loses the race for a token that is good for one agent is refused like all

@@ -16,7 +16,6 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/route"
-	"github.com/signalbox-ci/signalbox/store"
 )
 
 // Routes returns the agent protocol's routes. All of them check a token of their own kind.
@@ -119,11 +118,7 @@ func (h *Hub) serveRegister(w http.ResponseWriter, r *http.Request) error {
 		return refused(refuse(signalbox.RefusedNoToken, err))
 	}
 	// The token is checked before the body is looked at: a stranger learns nothing about bodies.
-	if err := h.Store.Read(r.Context(), func(tx *store.Tx) error {
-		a, err := admit(tx, who, true)
-		typ = a.typ
-		return err
-	}); err != nil {
+	if typ, err = h.pass(r.Context(), who); err != nil {
 		_ = decode(w, r, &req) // whoever looks for their agent among those that were refused knows it by its name
 		return refused(err)
 	}

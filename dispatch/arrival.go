@@ -1,0 +1,150 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// arrival is an agent that registers. Those that come while others are being stored are stored together, with as many
+// statements as one takes: a fleet that comes back after an outage comes at once.
+type arrival struct {
+	who   Registrant
+	req   agentapi.RegisterRequest
+	named func(signalbox.AgentNaming) (string, error)
+	hash  string // of its access token
+
+	agent *signalbox.Agent // what was stored
+	alone bool             // it is no plain new agent: decide about it in a transaction of its own
+	done  chan error       // capacity 1
+}
+
+// arrivals are those that wait; whoever has lead stores them.
+type arrivals struct {
+	mu      sync.Mutex
+	waiting []*arrival
+	lead    chan struct{} // capacity 1
+}
+
+// maxArrivals bounds how many are stored together.
+const maxArrivals = 64
+
+// arrive stores an agent, durably, or says why not.
+func (h *Hub) arrive(ctx context.Context, a *arrival) error {
+	r := &h.arrivals
+	a.done = make(chan error, 1)
+	r.mu.Lock()
+	r.waiting = append(r.waiting, a)
+	r.mu.Unlock()
+	for {
+		select {
+		case err := <-a.done:
+			if a.alone {
+				return h.registerAlone(ctx, a)
+			}
+			return err
+		case r.lead <- struct{}{}:
+			r.mu.Lock()
+			n := min(len(r.waiting), maxArrivals)
+			group := r.waiting[:n:n]
+			r.waiting = r.waiting[n:]
+			r.mu.Unlock()
+			func() {
+				defer func() { <-r.lead }()
+				h.registerAll(context.WithoutCancel(ctx), group) // the others did not hang up
+			}()
+		}
+	}
+}
+
+// registerAll stores those of a group that are plain new agents, and answers all.
+func (h *Hub) registerAll(ctx context.Context, group []*arrival) {
+	errs := make([]error, len(group))
+	err := h.Store.Write(ctx, func(tx *store.Tx) error { return h.storeArrivals(tx, group, errs) })
+	for i, a := range group {
+		switch {
+		case signalbox.ErrorCode(err) == signalbox.CodeConflict:
+			a.alone = true // a name was taken meanwhile, by somebody on another server
+			a.done <- nil
+		case err != nil:
+			a.done <- err
+		default:
+			a.done <- errs[i]
+		}
+	}
+}
+
+// storeArrivals fills errs with the refusals.
+func (h *Hub) storeArrivals(tx *store.Tx, group []*arrival, errs []error) error {
+	type way struct{ tokenHash, ip string }
+	type answer struct {
+		admission
+		err error
+	}
+	known := map[way]answer{}
+	admissions := make([]admission, len(group))
+	byName := map[string]int{}
+	var names []string
+	for i, a := range group {
+		errs[i], a.agent, a.alone = nil, nil, false
+		w := way{a.who.TokenHash, a.who.IP}
+		ans, ok := known[w]
+		if !ok {
+			ans.admission, ans.err = admit(tx, a.who, true)
+			if ans.err != nil && !isRefusal(ans.err) {
+				return ans.err
+			}
+			known[w] = ans
+		}
+		if errs[i] = ans.err; ans.err != nil {
+			continue
+		}
+		var name string
+		if name, errs[i] = a.named(ans.typ.Naming); errs[i] != nil {
+			continue
+		}
+		if _, twice := byName[name]; twice || ans.token.OneTime || a.req.JobID != "" {
+			a.alone = true
+			continue
+		}
+		byName[name], names, admissions[i] = i, append(names, name), ans.admission
+		a.agent = newAgent(ans.admission, a, name, tx.Now)
+	}
+	taken, err := tx.AgentsNamed(names)
+	if err != nil {
+		return err
+	}
+	for _, old := range taken {
+		a := group[byName[old.Name]]
+		a.alone, a.agent = true, nil
+	}
+	used := map[string]error{}
+	var agents []*signalbox.Agent
+	var hashes []string
+	for i, a := range group {
+		if a.agent == nil {
+			continue
+		}
+		t := admissions[i].token
+		err, ok := used[t.ID]
+		if !ok {
+			if err = h.use(tx, t, a.agent); err != nil && !isRefusal(err) {
+				return err
+			}
+			used[t.ID] = err
+		}
+		if errs[i] = err; err == nil {
+			agents, hashes = append(agents, a.agent), append(hashes, a.hash)
+		}
+	}
+	return tx.CreateAgents(agents, hashes)
+}
+
+func isRefusal(err error) bool {
+	var why *refusal
+	return errors.As(err, &why)
+}
