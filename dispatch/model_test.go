@@ -14,7 +14,10 @@ import (
 // The model is two jobs, two agents and what is on the way between them and the server. What the server does is what the
 // program does: Decide, and the functions of package attempt on the same rows. The rest is small enough to visit every
 // state: messages that are lost, late, doubled and overtaken, a server that dies between reading and writing, agents that
-// die and come back, jobs that are stopped, agents that are drained, disabled, given up as lost.
+// die and come back, jobs that are stopped, agents that are drained, disabled, set aside, given up as lost.
+//
+// Time goes in ticks, each a little longer than a lease and shorter than a lease with its margin. Whatever was a tick ago when
+// the next one comes has been two: an agent whose lease is over has ended its job by then.
 
 const (
 	modelJobs   = 2
@@ -34,23 +37,28 @@ type (
 	modelTry struct {
 		State, Result, Late, Agent uint8
 		Stop                       bool
+		Lease                      bool // its agent has said that it keeps one
+		Sure                       bool // it ended because of that
 	}
 	modelRow struct { // what the server has stored of an agent
-		Try                   uint8 // 1 + its attempt, 0 is none
-		Gone, Drain, Disabled bool
+		Try                          uint8 // 1 + its attempt, 0 is none
+		Silent                       uint8 // ticks since it was heard of, where that counts
+		Gone, Drain, Disabled, Aside bool
 	}
 	modelProcess struct {
 		Phase, Job, Result uint8
+		Reason             uint8 // of a result that is not that of the commands
+		Lease              bool  // it keeps one for its job
+		Alone              uint8 // ticks since it has sent the last sync that was answered
 		Told               uint8 // 1 + the attempt that it was told of, if it remembers such things
 		Runs               uint8 // 1 + the attempt whose payload it has; nobody but the test looks
 		Disk               uint8 // what a process that was killed has left
-		Broken             bool  // the result is that of the machinery
 		Waits              bool  // for the answer to a message
 	}
 	modelMessage struct {
-		Kind, Agent, State, Job, Result, Told, Runs uint8
-		Failed                                      bool // the result is that of the machinery
-		Awaited                                     bool
+		Kind, Agent, State, Job, Result, Reason, Told, Runs uint8
+		Age                                                 uint8 // in ticks, while an answer of that age would count
+		Lease, Awaited                                      bool
 	}
 	modelView struct { // a sync between its decision and its deed
 		Message   modelMessage
@@ -67,7 +75,8 @@ type (
 		Flight    [modelFlight]modelMessage
 		View      modelView
 		// What may still go wrong, or be done by people.
-		Halves, Losses, Copies, Kills, Crashes, GivenUp, Stops, Fleet uint8
+		Halves, Losses, Copies, Kills, Crashes, GivenUp, Stops, Fleet, Asides uint8
+		Leases                                                                bool // jobs have leases, and machines serve for one of them
 	}
 )
 
@@ -79,6 +88,12 @@ const ( // modelProcess.Phase
 	processDone
 	processDown
 	processLeft
+)
+
+const ( // modelProcess.Reason
+	reasonNone uint8 = iota
+	reasonMachinery
+	reasonLease
 )
 
 const ( // modelMessage.Kind
@@ -98,6 +113,12 @@ var (
 )
 
 const modelPassed, modelFailed, modelStopped = 1, 2, 3
+
+const (
+	modelLease = signalbox.MinLease
+	modelTick  = modelLease + time.Second
+	modelAges  = 2 // more ticks than that make no difference
+)
 
 func place[T comparable](list []T, v T) uint8 {
 	for i, x := range list {
@@ -133,8 +154,15 @@ func (s *modelState) read(r *modelRows, try int) attempt.Rows {
 func (s *modelState) attempt(try int, t *modelTry) signalbox.Attempt {
 	return signalbox.Attempt{
 		ID: modelIDs[try], JobID: modelIDs[try/modelTries], N: try%modelTries + 1, AgentID: modelIDs[t.Agent], State: modelTryStates[t.State],
-		Result: modelResults[t.Result], LateResult: modelResults[t.Late], StopRequestedAt: flag(t.Stop),
+		Result: modelResults[t.Result], LateResult: modelResults[t.Late], StopRequestedAt: flag(t.Stop), Lease: span(t.Lease),
 	}
+}
+
+func span(lease bool) (d time.Duration) {
+	if lease {
+		d = modelLease
+	}
+	return d
 }
 
 func (s *modelState) readJob(r *modelRows, job int) {
@@ -144,7 +172,7 @@ func (s *modelState) readJob(r *modelRows, job int) {
 	if j.Tries > 0 {
 		r.job.AttemptID = modelIDs[job*modelTries+int(j.Tries)-1]
 	}
-	if job == 0 { // the other is never run again by itself
+	if job == 0 && !s.Leases { // the other is never run again by itself, unless its machine is the reason
 		r.job.Spec.Retry = modelRetry
 	}
 }
@@ -152,11 +180,12 @@ func (s *modelState) readJob(r *modelRows, job int) {
 func (s *modelState) readAgent(r *modelRows, agent int, row *modelRow) {
 	a := &r.agent
 	a.ID, a.State, a.SingleJob = modelIDs[agent], signalbox.AgentRegistered, agent == officialAgent
+	a.Ephemeral, a.Lease = s.Leases, span(s.Leases)
 	a.AttemptID, a.JobID = "", ""
 	if row.Try > 0 {
 		a.AttemptID, a.JobID = modelIDs[row.Try-1], modelIDs[int(row.Try-1)/modelTries]
 	}
-	a.GoneAt, a.DrainAt, a.DisabledAt, a.IdleTimeout = flag(row.Gone), flag(row.Drain), flag(row.Disabled), time.Minute
+	a.GoneAt, a.DrainAt, a.DisabledAt, a.QuarantinedAt, a.IdleTimeout = flag(row.Gone), flag(row.Drain), flag(row.Disabled), flag(row.Aside), time.Minute
 }
 
 func (s *modelState) write(r *modelRows, try int) {
@@ -166,18 +195,24 @@ func (s *modelState) write(r *modelRows, try int) {
 	t := &s.Tries[try]
 	agent := t.Agent
 	t.State, t.Result, t.Late, t.Stop = place(modelTryStates, r.try.State), place(modelResults, r.try.Result), place(modelResults, r.try.LateResult), !r.try.StopRequestedAt.IsZero()
+	t.Lease = r.try.Lease > 0
 	row := &s.Rows[agent]
 	row.Try, row.Drain = 0, !r.agent.DrainAt.IsZero()
 	if r.agent.AttemptID != "" {
 		row.Try = 1 + r.agent.AttemptID[0] - '0'
+	}
+	if row.Try == 0 {
+		row.Silent = 0
 	}
 }
 
 // finish is Engine.Finish without the pipeline.
 func (s *modelState) finish(try int, e attempt.End) {
 	var r modelRows
+	open := modelTryStates[s.Tries[try].State] != signalbox.AttemptEnded
 	s.read(&r, try).Finish(e, noon)
 	s.write(&r, try)
+	s.Tries[try].Sure = s.Tries[try].Sure || open && (e.Surely || e.Reason == signalbox.ReasonLeaseEnded)
 }
 
 func (s *modelState) withdraw(try int) {
@@ -221,12 +256,16 @@ func (m *modelMessage) request() agentapi.SyncRequest {
 	if req.State == agentapi.StateFinishedJob {
 		req.JobResult = string(modelResults[m.Result])
 	}
-	if m.Failed && m.Agent == oursAgent {
+	switch {
+	case m.Agent != oursAgent:
+	case m.Reason == reasonLease:
+		req.JobReason = string(signalbox.ReasonLeaseEnded)
+	case m.Reason == reasonMachinery && m.Runs == 0:
+		req.JobReason = string(signalbox.ReasonStartFailed)
+	case m.Reason == reasonMachinery:
 		req.JobReason = string(signalbox.ReasonAgentRestarted)
-		if m.Runs == 0 {
-			req.JobReason = string(signalbox.ReasonStartFailed)
-		}
 	}
+	req.Lease = int(span(m.Lease) / time.Second)
 	if m.Told > 0 {
 		req.Attempt = modelIDs[m.Told-1]
 	}
@@ -290,7 +329,7 @@ func (s *modelState) act(t *modelRun, v *modelView) (answer Verdict, again bool)
 				return out, true
 			}
 		}
-		rows.Run(0, noon)
+		rows.Run(lease(m.request()), noon)
 		s.write(&r, try)
 	case DeedFinish:
 		was := *s
@@ -313,6 +352,9 @@ func (s *modelState) act(t *modelRun, v *modelView) (answer Verdict, again bool)
 	}
 	if out.Action == agentapi.ActionShutdown && (row.Try > 0 || !row.Gone && !row.Drain && !row.Disabled) {
 		t.failf(s, "agent %d is told to leave while it has an attempt or may get one", agent)
+	}
+	if own := row.Try > 0 && int(row.Try) == 1+s.spokenOf(&m); out.Action == agentapi.ActionStopJob && own && !s.Tries[row.Try-1].Stop && !row.Disabled && v.Row == *row {
+		t.failf(s, "agent %d is told to stop its job, which nobody wants", agent)
 	}
 	return out, false
 }
@@ -341,14 +383,18 @@ func (s *modelState) spokenOf(m *modelMessage) int {
 }
 
 // obey is what an agent does with the answer to its sync.
-func (p *modelProcess) obey(agent int, v Verdict) {
+func (p *modelProcess) obey(m *modelMessage, v Verdict) {
+	agent := int(m.Agent)
 	p.Waits = false
+	if p.Lease {
+		p.Alone = min(p.Alone, m.Age)
+	}
 	switch v.Action {
 	case agentapi.ActionRunJob:
 		if p.Phase == processWaits {
 			p.Phase, p.Job, p.Result, p.Runs, p.Told = processStarts, v.JobID[0]-'0', 0, 0, 0
 			if agent == oursAgent {
-				p.Told = 1 + v.Attempt[0] - '0'
+				p.Told, p.Lease, p.Alone = 1+v.Attempt[0]-'0', v.Lease > 0, m.Age
 			}
 		}
 	case agentapi.ActionStopJob:
@@ -400,10 +446,10 @@ func (s *modelState) sort() {
 
 func (m *modelMessage) key() uint32 {
 	k := uint32(m.Kind)
-	for _, v := range []uint8{m.Agent, m.State, m.Job, m.Result, m.Told, m.Runs} {
+	for _, v := range []uint8{m.Agent, m.State, m.Job, m.Result, m.Told, m.Runs, m.Reason, m.Age} {
 		k = k*6 + uint32(v)
 	}
-	if m.Failed {
+	if m.Lease {
 		k |= 1 << 30
 	}
 	if m.Awaited {
@@ -412,15 +458,18 @@ func (m *modelMessage) key() uint32 {
 	return k
 }
 
+// forsake makes a message one whose answer nobody awaits.
+func (m *modelMessage) forsake() { m.Awaited, m.Age = false, 0 }
+
 // deaf makes an agent wait for no answer any more.
 func (s *modelState) deaf(agent int) {
 	for i := range s.Flight {
 		if int(s.Flight[i].Agent) == agent {
-			s.Flight[i].Awaited = false
+			s.Flight[i].forsake()
 		}
 	}
 	if int(s.View.Message.Agent) == agent {
-		s.View.Message.Awaited = false
+		s.View.Message.forsake()
 	}
 	s.Processes[agent].Waits = false
 	s.sort()
@@ -433,7 +482,7 @@ func (s modelState) String() string {
 	}
 	for i, t := range s.Tries {
 		if t.State > 0 {
-			fmt.Fprintf(&b, "try %d on %d %s %s late %s stop %v; ", i, t.Agent, modelTryStates[t.State], modelResults[t.Result], modelResults[t.Late], t.Stop)
+			fmt.Fprintf(&b, "try %d on %d %s %s late %s stop %v lease %v; ", i, t.Agent, modelTryStates[t.State], modelResults[t.Result], modelResults[t.Late], t.Stop, t.Lease)
 		}
 	}
 	fmt.Fprintf(&b, "rows %+v processes %+v flight %+v view %+v", s.Rows, s.Processes, s.Flight, s.View)

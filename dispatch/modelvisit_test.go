@@ -174,6 +174,11 @@ func (t *modelRun) check(s *modelState) {
 			t.failf(s, "attempt %d and its agent do not agree", i)
 		}
 	}
+	for i := range s.Processes {
+		if p := &s.Processes[i]; p.busy() && p.Runs > 0 && s.Tries[p.Runs-1].Sure {
+			t.failf(s, "agent %d runs attempt %d, which ended because that had surely ended", i, p.Runs-1)
+		}
+	}
 	for i, r := range s.Rows {
 		if r.Gone && r.Try > 0 {
 			t.failf(s, "agent %d is gone and has an attempt", i)
@@ -191,6 +196,7 @@ func (t *modelRun) reported(s *modelState, try int, m *modelMessage) {
 // visit takes every step that is possible in a state.
 func (t *modelRun) visit(s *modelState) {
 	t.visitServer(s)
+	t.visitTime(s)
 	for i := range s.Flight {
 		if m := s.Flight[i]; m.Kind != messageNone {
 			t.visitMessage(s, i, m)
@@ -205,6 +211,9 @@ func (t *modelRun) visitServer(s *modelState) {
 	for j := range s.Jobs {
 		for g := range s.Rows {
 			if n := *s; n.offer(j, g) {
+				if s.Rows[g].Aside {
+					t.failf(&n, "agent %d is set aside and gets job %d", g, j)
+				}
 				t.step(s, modelStep{words: "offer job %d to %d", a: j, b: g}, n)
 			}
 		}
@@ -229,8 +238,14 @@ func (t *modelRun) visitServer(s *modelState) {
 		if s.GivenUp > 0 {
 			n := *s
 			n.GivenUp--
-			n.lose(g)
+			t.lose(&n, g)
 			t.step(s, modelStep{words: "give up agent %d%.0d", a: g}, n)
+		}
+		if s.Asides > 0 {
+			n := *s
+			n.Asides--
+			n.Rows[g].Aside = !n.Rows[g].Aside
+			t.step(s, modelStep{words: "set agent %d aside, or not any more%.0d", a: g}, n)
 		}
 		if s.Fleet > 0 {
 			n := *s
@@ -260,6 +275,9 @@ func (t *modelRun) visitServer(s *modelState) {
 		n.Crashes--
 		n.deaf(int(s.View.Message.Agent))
 		n.View = modelView{}
+		for g := range n.Rows {
+			n.Rows[g].Silent = 0 // the next one listens first
+		}
 		t.step(s, modelStep{words: "the server is killed%.0d%.0d"}, n)
 	}
 }
@@ -277,7 +295,7 @@ func (t *modelRun) answer(s *modelState, n modelState, m modelMessage, what mode
 		lost.Processes[m.Agent].Waits = false
 		t.step(s, modelStep{words: "(answer lost) " + what.words, a: what.a, b: what.b, deed: what.deed, act: what.act}, lost)
 	}
-	n.Processes[m.Agent].obey(int(m.Agent), v)
+	n.Processes[m.Agent].obey(&m, v)
 	t.step(s, what, n)
 }
 
@@ -293,18 +311,6 @@ func (s *modelState) stop(job int) {
 	try := job*modelTries + int(j.Tries) - 1
 	s.read(&r, try).Stop(signalbox.ReasonUser, noon)
 	s.write(&r, try)
-}
-
-// lose is what the sweep does with an agent that was silent for too long, and what deleting one does.
-func (s *modelState) lose(agent int) {
-	if row := s.Rows[agent]; row.Try > 0 {
-		if try := int(row.Try) - 1; modelTryStates[s.Tries[try].State] == signalbox.AttemptOffered {
-			s.withdraw(try)
-		} else {
-			s.finish(try, attempt.End{Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost})
-		}
-	}
-	s.Rows[agent].Gone = true
 }
 
 func (t *modelRun) visitMessage(s *modelState, i int, m modelMessage) {
@@ -323,7 +329,7 @@ func (t *modelRun) visitMessage(s *modelState, i int, m modelMessage) {
 	if s.Copies > 0 {
 		n := *s
 		n.Copies--
-		n.Flight[i].Awaited = false
+		n.Flight[i].forsake()
 		n.sort()
 		t.arrive(s, n, m)
 	}
@@ -331,6 +337,7 @@ func (t *modelRun) visitMessage(s *modelState, i int, m modelMessage) {
 
 func (t *modelRun) arrive(s *modelState, n modelState, m modelMessage) {
 	p := &n.Processes[m.Agent]
+	n.Rows[m.Agent].Silent = 0
 	switch {
 	case m.Kind == messageFetch:
 		try := n.fetch(&m)
@@ -346,7 +353,7 @@ func (t *modelRun) arrive(s *modelState, n modelState, m modelMessage) {
 			if try >= 0 {
 				p.Phase, p.Runs = processRuns, uint8(try+1)
 			} else {
-				p.Phase, p.Result, p.Broken = processDone, modelFailed, true
+				p.ends(modelFailed, reasonMachinery)
 			}
 		}
 		t.step(s, what, n)
@@ -385,9 +392,9 @@ func (t *modelRun) visitProcess(s *modelState, g int) {
 	if p.Phase == processDown {
 		n := *s
 		q := &n.Processes[g]
-		q.Phase, q.Disk = p.Disk, 0
+		q.Phase, q.Disk, q.Alone = p.Disk, 0, 0
 		if p.Disk == processRuns {
-			q.Phase, q.Result, q.Broken = processDone, modelFailed, true
+			q.ends(modelFailed, reasonMachinery)
 		}
 		if p.Disk == processWaits {
 			*q = modelProcess{}
@@ -401,7 +408,7 @@ func (t *modelRun) visitProcess(s *modelState, g int) {
 	if !p.Waits {
 		m := modelMessage{Kind: messageSync, Agent: uint8(g), Awaited: true}
 		if p.Phase != processWaits {
-			m.Job, m.Told, m.Runs, m.Failed = p.Job, p.Told, p.Runs, p.Broken
+			m.Job, m.Told, m.Runs, m.Reason, m.Lease = p.Job, p.Told, p.Runs, p.Reason, p.Lease
 		}
 		if p.Phase == processDone {
 			m.Result = p.Result
@@ -420,27 +427,33 @@ func (t *modelRun) visitProcess(s *modelState, g int) {
 		n.deaf(g)
 		t.step(s, modelStep{words: "agent %d waits no longer%.0d", a: g}, n)
 	}
-	end := func(result uint8) {
+	end := func(result, reason uint8) {
 		n := *s
 		if g == oursAgent && p.Waits {
 			n.deaf(g) // it drops the request
 		}
-		n.Processes[g].Phase, n.Processes[g].Result = processDone, result
+		n.Processes[g].ends(result, reason)
 		t.step(s, modelStep{words: "agent %d ends with result %d", a: g, b: int(result)}, n)
 	}
 	switch p.Phase {
+	case processStarts, processRuns:
+		if p.outlived() {
+			end(modelFailed, reasonLease)
+		}
+	}
+	switch p.Phase {
 	case processRuns:
-		end(modelPassed)
-		end(modelFailed)
+		end(modelPassed, reasonNone)
+		end(modelFailed, reasonNone)
 	case processStops:
-		end(modelStopped)
+		end(modelStopped, reasonNone)
 	}
 	if s.Kills > 0 {
 		n := *s
 		n.Kills--
 		n.deaf(g)
 		q := &n.Processes[g]
-		q.Disk, q.Phase = p.Phase, processDown
+		q.Disk, q.Phase, q.Alone = p.Phase, processDown, 0
 		if p.Phase == processStops {
 			q.Disk = processRuns
 		}
@@ -468,6 +481,15 @@ func TestEveryOrderOfMessages(t *testing.T) {
 		"one job, lost, doubled, killed, given up, stopped": with(oneJob, func(s *modelState) { s.Losses, s.Copies, s.Kills, s.GivenUp, s.Stops = 1, 1, 1, 1, 1 }),
 		"one job, slow, doubled, crash, given up, to leave": with(oneJob, func(s *modelState) { s.Halves, s.Copies, s.Crashes, s.GivenUp, s.Fleet = 1, 1, 1, 1, 1 }),
 		"one job, slow, lost, killed, stopped, to leave":    with(oneJob, func(s *modelState) { s.Halves, s.Losses, s.Kills, s.Stops, s.Fleet = 1, 1, 1, 1, 1 }),
+		"one job, leases, lost, doubled, killed, given up": with(oneJob, func(s *modelState) {
+			s.Leases, s.Losses, s.Copies, s.Kills, s.GivenUp = true, 1, 1, 1, 1
+		}),
+		"one job, leases, slow, lost, crash, to leave": with(oneJob, func(s *modelState) {
+			s.Leases, s.Halves, s.Losses, s.Crashes, s.Fleet = true, 1, 1, 1, 1
+		}),
+		"two jobs, leases":                 {Leases: true},
+		"two jobs, set aside":              {Asides: 2},
+		"one job, slow, killed, set aside": with(oneJob, func(s *modelState) { s.Halves, s.Kills, s.Asides = 1, 1, 2 }),
 	} {
 		if (raceEnabled || testing.Short()) && start != (modelState{}) {
 			continue // ten times slower, and nothing here is shared

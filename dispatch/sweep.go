@@ -162,11 +162,16 @@ func overdue(ag *signalbox.Agent, typ *signalbox.AgentType, lease time.Duration,
 	case ag.AttemptID == "":
 		return silent > t.IdleLost
 	case lease > 0:
-		return silent > lease+signalbox.LeaseMargin
+		return leaseOver(lease, silent)
 	case typ != nil && typ.LostAfter > 0:
 		return silent > typ.LostAfter
 	}
 	return silent > t.Lost
+}
+
+// leaseOver tells whether a silence is so long that an agent which keeps a lease has surely ended its job.
+func leaseOver(lease, silent time.Duration) bool {
+	return lease > 0 && silent > lease+signalbox.LeaseMargin
 }
 
 // heard returns the heartbeats that this server knows of.
@@ -208,7 +213,7 @@ func (h *Hub) lose(ctx context.Context, agentID string, last time.Time) error {
 				return err
 			}
 			end := attempt.End{Result: signalbox.JobFailed, Reason: signalbox.ReasonAgentLost, Detail: detail}
-			end.Surely = a.Lease > 0 && tx.Now.Sub(last) > a.Lease+signalbox.LeaseMargin
+			end.Surely = leaseOver(a.Lease, tx.Now.Sub(last))
 			if err := h.abandon(tx, a, end); err != nil {
 				return err
 			}
