@@ -25,6 +25,10 @@ type agent struct {
 	grace time.Duration // for its job when its machine is taken away
 	taken time.Time     // when that is, the zero time is never
 	skew  time.Duration // of its clock
+	keeps bool          // it is one that keeps leases
+	fails bool          // it is broken: whatever it is given fails
+	mute  bool          // and does not say that it is to blame
+	cuts  []cut         // of its network
 	token string
 	die   func() // ends its process
 }
@@ -37,15 +41,37 @@ type work struct {
 	logURL       string
 	logToken     string
 	lines        []string // events printed so far
-	sent         int      // that nobody waits for any more
-	acked        int      // that the server has said it has
+	lease        time.Duration
+	until        time.Time // its end
+	over         time.Time // when its commands really ended
+	sent         int       // that nobody waits for any more
+	acked        int       // that the server has said it has
 	ended        bool
 	result       signalbox.JobResult
 	reason       signalbox.Reason
 }
 
+// cut is a time in which nothing of what an agent sends arrives, or nothing of what it is answered.
+type cut struct {
+	from, until time.Time
+	deaf        bool
+}
+
+// isCut tells what is cut off now.
+func (a *agent) isCut() (mute, deaf bool) {
+	for _, c := range a.cuts {
+		if now := time.Now(); now.After(c.from) && now.Before(c.until) && !a.w.isCalm() {
+			mute, deaf = mute || !c.deaf, deaf || c.deaf
+		}
+	}
+	return mute, deaf
+}
+
 func newAgent(w *world, dice *rand.Rand, name string) *agent {
-	a := &agent{w: w, dice: dice, name: name, ours: dice.IntN(2) == 0, once: dice.IntN(4) == 0}
+	a := &agent{w: w, dice: dice, name: name, ours: dice.IntN(2) == 0, once: dice.IntN(4) == 0, keeps: dice.IntN(5) > 0}
+	if w.rules.Quarantine.Failures > 0 && !w.isCalm() {
+		a.fails, a.mute = dice.IntN(3) == 0, dice.IntN(2) == 0
+	}
 	if w.lonely && !w.isCalm() {
 		a.ours, a.once = dice.IntN(4) > 0, false
 		return a
@@ -68,7 +94,18 @@ func (a *agent) call(ctx context.Context, method, path, authorization string, bo
 	if wait > 0 {
 		timeout = time.Duration(wait+15) * time.Second
 	}
+	mute, deaf := a.isCut()
+	if mute {
+		a.w.count("request of an agent that is cut off")
+		sleep(ctx, timeout)
+		return 0, errNetwork
+	}
 	code, b, err := a.w.ask(ctx, a.dice, request{method: method, path: path, authorization: authorization, wait: wait}, body, timeout)
+	if deaf && err == nil {
+		a.w.count("answer to an agent that is cut off")
+		sleep(ctx, timeout)
+		return 0, errNetwork
+	}
 	if err == nil && code/100 == 2 && out != nil {
 		if err := json.Unmarshal(b, out); err != nil {
 			a.w.wrong("%s %s: %v in %q", method, path, err, b)
@@ -111,7 +148,11 @@ func (a *agent) live(ctx context.Context) {
 		}
 		a.w.note("%s is killed with a job: %v", a.name, left != nil)
 		a.w.count(map[bool]string{false: "agent killed while it is free", true: "agent killed in an attempt"}[left != nil])
-		sleep(ctx, time.Duration(a.dice.Int64N(int64(2*time.Minute))))
+		away := 2 * time.Minute
+		if a.w.rules.Lease > 0 {
+			away *= 3
+		}
+		sleep(ctx, time.Duration(a.dice.Int64N(int64(away))))
 		if !a.ours {
 			a.name += "x"
 			left = nil
@@ -154,9 +195,9 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 	if j := *left; j != nil {
 		a.w.mu.Lock()
 		if !j.ended { // some of it has run
-			j.ended, j.result, j.reason = true, signalbox.JobFailed, signalbox.ReasonAgentRestarted
-			j.lines = append(j.lines, a.event(`"job_finished","result":%q`, j.result))
+			a.end(j, signalbox.JobFailed, signalbox.ReasonAgentRestarted)
 		}
+		j.lease = 0 // nothing runs any more
 		a.w.mu.Unlock()
 		state = agentapi.StateStoppingJob
 	}
@@ -172,7 +213,7 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			req.InterruptedAt = a.taken.Add(a.skew).Unix()
 		}
 		if j != nil {
-			req.JobID, req.Attempt = j.job, j.attempt
+			req.JobID, req.Attempt, req.Lease = j.job, j.attempt, int(j.lease/time.Second)
 			select {
 			case <-ended:
 				if a.deliver(ctx, j) {
@@ -186,6 +227,7 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			}
 		}
 		var res agentapi.SyncResponse
+		asked := time.Now()
 		hold := wait
 		if req.State == agentapi.StateRunningJob {
 			hold = 0 // it would be dropped when the job ends
@@ -205,6 +247,11 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			continue
 		}
 		silent = time.Now()
+		if j != nil {
+			a.w.mu.Lock()
+			j.until = asked.Add(j.lease)
+			a.w.mu.Unlock()
+		}
 		switch res.Action {
 		case agentapi.ActionRunJob:
 			if state != agentapi.StateWaitingForJobs {
@@ -217,15 +264,14 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 			}
 			state, stopped = agentapi.StateStartingJob, false
 			ended = make(chan struct{})
-			*left = a.start(ctx, res.JobID, res.Attempt, ended)
+			*left = a.start(ctx, res, asked, ended)
 			state = agentapi.StateRunningJob
 		case agentapi.ActionStopJob:
 			if j != nil && !stopped && state == agentapi.StateRunningJob {
 				stopped, state = true, agentapi.StateStoppingJob
 				a.w.mu.Lock()
 				if !j.ended {
-					j.ended, j.result = true, signalbox.JobStopped
-					j.lines = append(j.lines, a.event(`"job_finished","result":"stopped"`))
+					a.end(j, signalbox.JobStopped, "")
 					close(ended)
 				}
 				a.w.mu.Unlock()
@@ -244,9 +290,41 @@ func (a *agent) process(ctx context.Context, left **work) (gone bool) {
 	return false
 }
 
-// start fetches a job and lets it run beside.
-func (a *agent) start(ctx context.Context, job, attempt string, ended chan struct{}) *work {
+// end ends the commands of a job; the lock is held.
+func (a *agent) end(j *work, result signalbox.JobResult, reason signalbox.Reason) {
+	j.ended, j.result, j.reason = true, result, reason
+	if j.over.IsZero() {
+		j.over = time.Now()
+	}
+	j.lines = append(j.lines, a.event(`"job_finished","result":%q`, result))
+}
+
+// keep ends a job at the end of its lease, and not a moment before.
+func (a *agent) keep(ctx context.Context, j *work, ended chan struct{}) {
+	for {
+		a.w.mu.Lock()
+		left := time.Until(j.until)
+		if !j.ended && left <= 0 {
+			a.end(j, signalbox.JobFailed, signalbox.ReasonLeaseEnded)
+			close(ended)
+			a.w.tally["lease ended"]++
+		}
+		over := j.ended
+		a.w.mu.Unlock()
+		if over || !sleep(ctx, left) {
+			return
+		}
+	}
+}
+
+// start fetches a job and lets it run beside. It was given by the answer to a request that was sent at a time.
+func (a *agent) start(ctx context.Context, given agentapi.SyncResponse, asked time.Time, ended chan struct{}) *work {
+	job, attempt := given.JobID, given.Attempt
 	j := &work{job: job, attempt: attempt}
+	if a.ours && a.keeps {
+		j.lease = time.Duration(given.Lease) * time.Second
+		j.until = asked.Add(j.lease)
+	}
 	var p agentapi.JobPayload
 	path := agentapi.Base + agentapi.PathJobs + "/" + job
 	if attempt != "" {
@@ -261,9 +339,12 @@ func (a *agent) start(ctx context.Context, job, attempt string, ended chan struc
 		if err == nil && code == http.StatusOK {
 			break
 		}
-		if ctx.Err() != nil || code == http.StatusNotFound || try == tries {
+		if ctx.Err() != nil || code == http.StatusNotFound || try == tries || j.lease > 0 && time.Until(j.until) <= 0 {
 			a.w.mu.Lock()
 			j.ended, j.result, j.reason = true, signalbox.JobFailed, signalbox.ReasonStartFailed
+			if j.lease > 0 && time.Until(j.until) <= 0 {
+				j.reason = signalbox.ReasonLeaseEnded
+			}
 			a.w.unread[job+" "+a.name] = true
 			a.w.mu.Unlock()
 			close(ended)
@@ -274,6 +355,7 @@ func (a *agent) start(ctx context.Context, job, attempt string, ended chan struc
 	at := strings.Index(p.Logger.URL, agentapi.LogsBase)
 	j.logURL, j.logToken, j.name = p.Logger.URL[at:], p.Logger.Token, p.JobName
 	j.lines = []string{a.event(`"job_started"`)}
+	begun := time.Now()
 	var err error
 	if _, j.id, _, err = a.w.keys.ParseAttemptToken(j.logToken); err != nil {
 		a.w.wrong("the log token of job %s: %v", j.name, err)
@@ -283,9 +365,21 @@ func (a *agent) start(ctx context.Context, job, attempt string, ended chan struc
 		a.w.wrong("an attempt of job %s is run twice (I2)", j.name)
 	}
 	a.w.works[j.id] = j
+	for _, other := range a.w.works {
+		if other.job == j.job && other != j {
+			a.w.overlap(j, other, begun)
+		}
+	}
 	a.w.mu.Unlock()
 	a.w.note("%s runs %s", a.name, j.name)
 	a.w.tasks.Go(func() { a.execute(ctx, j, ended) })
+	if j.lease > 0 {
+		if a.dice.IntN(3) == 0 {
+			from := time.Now().Add(time.Duration(a.dice.Int64N(int64(time.Minute))))
+			a.cuts = append(a.cuts, cut{from, from.Add(j.lease + time.Duration(a.dice.Int64N(int64(6*time.Minute)))), a.dice.IntN(4) == 0})
+		}
+		a.w.tasks.Go(func() { a.keep(ctx, j, ended) })
+	}
 	return j
 }
 
@@ -295,6 +389,9 @@ func (a *agent) execute(ctx context.Context, j *work, ended chan struct{}) {
 	h.Write([]byte(a.name + j.name))
 	dice := a.w.dice(h.Sum64())
 	pace := int64(20 * time.Second)
+	if j.lease > 0 {
+		pace *= 2
+	}
 	if dice.IntN(4) == 0 {
 		pace = int64(2 * time.Second)
 	}
@@ -302,6 +399,9 @@ func (a *agent) execute(ctx context.Context, j *work, ended chan struct{}) {
 		ok := sleep(ctx, time.Duration(dice.Int64N(pace)))
 		a.w.mu.Lock()
 		if !ok || j.ended {
+			if j.over.IsZero() {
+				j.over = time.Now() // its process was killed
+			}
 			a.w.mu.Unlock()
 			return
 		}
@@ -311,19 +411,25 @@ func (a *agent) execute(ctx context.Context, j *work, ended chan struct{}) {
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	if j.ended || ctx.Err() != nil {
+		if j.over.IsZero() {
+			j.over = time.Now()
+		}
 		return
 	}
-	j.ended, j.result = true, outcome(j.name)
-	j.lines = append(j.lines, a.event(`"job_finished","result":%q`, j.result))
+	result, reason := a.outcome(j.name)
+	a.end(j, result, reason)
 	close(ended)
 }
 
-// outcome is what the commands of a job do, by its name.
-func outcome(name string) signalbox.JobResult {
-	if strings.HasPrefix(name, "bad") {
-		return signalbox.JobFailed
+// outcome is what the commands of a job do, by its name. On a broken agent of ours they do not even begin.
+func (a *agent) outcome(name string) (signalbox.JobResult, signalbox.Reason) {
+	switch {
+	case a.fails && a.ours && !a.mute:
+		return signalbox.JobFailed, signalbox.ReasonAgentError
+	case a.fails || strings.HasPrefix(name, "bad"):
+		return signalbox.JobFailed, ""
 	}
-	return signalbox.JobPassed
+	return signalbox.JobPassed, ""
 }
 
 // deliver pushes what was printed. It returns true when nothing is left, or nobody wants the rest.

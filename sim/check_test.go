@@ -35,11 +35,15 @@ func (w *world) check() {
 			}
 			w.checkJob(j, attempts)
 		}
-		return nil
+		return w.checkQuarantine(tx)
 	})
 }
 
 func (w *world) checkJob(j *signalbox.Job, attempts []*signalbox.Attempt) {
+	if j.Copied {
+		w.count("job taken over by a repeat")
+		return
+	}
 	w.count(strings.TrimSpace("job " + string(j.Result) + " " + string(j.Reason)))
 	w.tally["job queued again"] += j.Retries
 	if j.State != signalbox.JobFinished {
@@ -48,7 +52,7 @@ func (w *world) checkJob(j *signalbox.Job, attempts []*signalbox.Attempt) {
 	if w.stopped[j.ID] && j.Result != signalbox.JobStopped {
 		w.wrong("job %s was stopped and has %s (I7)", j.Name, j.Result)
 	}
-	if j.Retries > 0 && (j.Spec.Retry == nil || j.Retries > j.Spec.Retry.Limit) {
+	if most := w.mostRetries(j); j.Retries > most {
 		w.wrong("job %s was run again %d times; its file says %+v", j.Name, j.Retries, j.Spec.Retry)
 	}
 	runs, passed := 0, false
@@ -59,12 +63,13 @@ func (w *world) checkJob(j *signalbox.Job, attempts []*signalbox.Attempt) {
 		if !a.FetchedAt.IsZero() {
 			runs++
 		}
-		if again := i < len(attempts)-1 && a.Result != ""; again && (j.Spec.Retry == nil || !slices.Contains(j.Spec.Retry.On, a.Reason)) {
+		if again := i < len(attempts)-1 && a.Result != ""; again && !w.retries(j, a) {
 			w.wrong("job %s was run again after attempt %d: %s %s; its file says %+v", j.Name, a.N, a.Result, a.Reason, j.Spec.Retry)
 		}
 		passed = passed || a.Result == signalbox.JobPassed
 		w.note("%s: attempt %d on %s: %s %s %s %s", j.Name, a.N, a.AgentName, a.Result, a.Reason, a.LateResult, a.EndedAt)
 		w.checkAttempt(j, a)
+		w.checkLease(j, a)
 	}
 	w.note("%s: %s %s %s", j.Name, j.Result, j.Reason, j.FinishedAt)
 	if runs > j.Retries+1 {
@@ -125,8 +130,13 @@ func (w *world) checkLost(j *signalbox.Job, a *signalbox.Attempt) {
 	for _, token := range w.tokens[a.AgentName] {
 		heard = append(heard, w.heard[token]...)
 	}
+	least := 5 * time.Minute
+	if a.Lease > 0 {
+		least = a.Lease + time.Minute
+		w.count("agent lost because of its lease")
+	}
 	for _, t := range heard {
-		if t.Before(a.EndedAt) && a.EndedAt.Sub(t) < 5*time.Minute-time.Second {
+		if t.Before(a.EndedAt) && a.EndedAt.Sub(t) < least-time.Second {
 			w.wrong("attempt %d of job %s: its agent counts as lost since %s, and it, or the server, was there at %s (I1)", a.N, j.Name, a.EndedAt, t)
 			return
 		}

@@ -20,6 +20,7 @@ func (w *world) run() {
 	ctx, stop := context.WithCancel(w.end)
 	defer stop()
 	go w.nurse(ctx)
+	w.setRules(w.dice(4))
 	agents := 0
 	hire := func() {
 		agents++
@@ -41,7 +42,7 @@ func (w *world) run() {
 	for step := range steps {
 		sleep(ctx, time.Duration(dice.Int64N(int64(3*time.Minute))))
 		w.look()
-		switch k := dice.IntN(20); {
+		switch k := dice.IntN(22); {
 		case step == 0 || k < 5:
 			w.push(dice, step+1)
 		case k < 8:
@@ -58,8 +59,10 @@ func (w *world) run() {
 			hire()
 		case k < 18:
 			w.fillDisk(dice)
-		default:
+		case k < 20:
 			w.turnClock(dice)
+		default:
+			w.repeat(dice)
 		}
 	}
 	w.rest(ctx, dice, hire)
@@ -260,7 +263,26 @@ func (w *world) stopSomething(dice *rand.Rand) {
 	w.halted[halted] = true
 }
 
-var fleetActions = []fleet.Action{fleet.Drain, fleet.Undrain, fleet.Disable, fleet.Disable, fleet.Enable, fleet.Stop, fleet.Delete, fleet.Force}
+// repeat runs what failed in a pipeline once more.
+func (w *world) repeat(dice *rand.Rand) {
+	pick := dice.Uint64()
+	w.act("repeat what failed", func(ctx context.Context, s *server) error {
+		return s.tx(ctx, func(tx *store.Tx, eng *engine.Engine) error {
+			all, _, _, err := tx.PipelinesAfter("", 1000)
+			all = slices.DeleteFunc(all, func(p *signalbox.Pipeline) bool {
+				return p.State != signalbox.PipelineDone || p.Result != signalbox.ResultFailed
+			})
+			if err != nil || len(all) == 0 {
+				return err
+			}
+			w.count("pipeline repeated")
+			_, err = eng.Rerun(tx, all[pick%uint64(len(all))].ID, signalbox.NewID(), "ann", "user:ann")
+			return err
+		})
+	})
+}
+
+var fleetActions = []fleet.Action{fleet.Drain, fleet.Undrain, fleet.Disable, fleet.Disable, fleet.Enable, fleet.Stop, fleet.Delete, fleet.Force, fleet.Quarantine, fleet.Release}
 
 func (w *world) changeFleet(dice *rand.Rand) {
 	pick, action := dice.Uint64(), fleetActions[dice.IntN(len(fleetActions))]
@@ -295,6 +317,7 @@ func (w *world) changeType(dice *rand.Rand) {
 	w.act("change the agent type", func(ctx context.Context, s *server) error {
 		_, err := s.fleet.ChangeType(ctx, typeName, func(t *signalbox.AgentType) error {
 			t.LostAfter, t.MaxRunningJobs = lost, limit
+			t.Lease, t.Ephemeral, t.Quarantine = w.rules.Lease, w.rules.Ephemeral, w.rules.Quarantine
 			return nil
 		}, "user:ann")
 		return err

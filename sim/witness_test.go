@@ -73,6 +73,8 @@ func (w *world) witness(s *server, q request, rec *httptest.ResponseRecorder, be
 		bad("it has fetched that job before and does not tell tries apart (I2)")
 	case res.Action == agentapi.ActionRunJob && leaves:
 		bad("it is to leave (I10)")
+	case res.Action == agentapi.ActionRunJob && steady && !g.QuarantinedAt.IsZero() && a.OfferedAt.After(g.QuarantinedAt):
+		bad("it is in quarantine")
 	case res.Action == agentapi.ActionShutdown && a != nil:
 		bad("it has an attempt (I10)")
 	case res.Action == agentapi.ActionShutdown && !leaves:

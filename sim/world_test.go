@@ -31,7 +31,8 @@ type world struct {
 	keys   *auth.Keyring
 	timing dispatch.Timing
 	end    context.Context
-	lonely bool // one agent gets most jobs, again and again
+	lonely bool                // one agent gets most jobs, again and again
+	rules  signalbox.AgentType // lease, quarantine and what else of the agent type stays as it is
 	tasks  sync.WaitGroup
 	tally  tally
 
@@ -53,6 +54,7 @@ type world struct {
 	final   map[string]string      // ends that were seen, by job and attempt
 	heard   map[string][]time.Time // when an agent's sync was answered, by its token
 	tokens  map[string][]string    // of agents, by name
+	doubles map[string]string      // tries that began while another one of the same job ran, and which
 	boots   []time.Time
 	events  []string
 }
@@ -143,7 +145,7 @@ func newWorld(t *testing.T, seed uint64, dir string, tp template) *world {
 	w := &world{
 		T: t, seed: seed, dir: dir, token: tp.token, tally: tally{}, crashed: make(chan struct{}, 1), flush: make(chan struct{}),
 		works: map[string]*work{}, stopped: map[string]bool{}, unread: map[string]bool{}, heard: map[string][]time.Time{}, tokens: map[string][]string{},
-		halted: map[string]bool{}, final: map[string]string{},
+		doubles: map[string]string{}, halted: map[string]bool{}, final: map[string]string{},
 	}
 	w.timing = timings[w.dice(3).IntN(len(timings))]
 	ctx, cancel := context.WithCancel(context.Background())
