@@ -48,7 +48,7 @@ func (as *assignment) stop() {
 func (as *assignment) leave() { as.leaveOnce.Do(func() { close(as.left) }) }
 
 // answered takes note of an answer to a sync that was sent at a time.
-func (as *assignment) answered(sent time.Time) {
+func (as *assignment) answered(sent instant) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	as.answerAt = time.Now()
@@ -151,7 +151,7 @@ func (as *assignment) begin(p *pusher, name string) *begun {
 func (as *assignment) options(name string) JobOptions {
 	a := as.agent
 	o := JobOptions{
-		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: a.cfg.Timing.StopGrace, User: a.jobUser, Logger: a.log, Tools: a.cfg.tools()},
+		Shell:   executor.ShellOptions{Dir: filepath.Join(a.jobsDir(), name), Grace: as.grace(), User: a.jobUser, Logger: a.log, Tools: a.cfg.tools()},
 		EnvVars: a.cfg.EnvVars, Hooks: a.cfg.Hooks, NewExecutor: a.cfg.NewExecutor, Logger: a.log,
 		Containers: a.containers,
 	}

@@ -99,12 +99,12 @@ func TestNoCommandBeginsAfterTheLease(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	as := &assignment{agent: &Agent{log: slog.New(slog.DiscardHandler)}}
-	as.keep(time.Hour, time.Now())
+	as.keep(time.Hour, now())
 	defer as.release()
 	o := JobOptions{Shell: executor.ShellOptions{Dir: filepath.Join(dir, "job")}, Over: func() bool {
 		if _, err := os.Stat(filepath.Join(dir, "first")); err == nil {
 			as.mu.Lock()
-			as.lease.until = time.Now().Add(-time.Second) // and the timer has not noticed
+			as.lease.from.machine -= 2 * time.Hour // and the timer has not noticed
 			as.mu.Unlock()
 		}
 		return as.leaseOver()
@@ -122,5 +122,75 @@ func TestNoCommandBeginsAfterTheLease(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
 			t.Errorf("the %s command: %v", name, err)
 		}
+	}
+}
+
+// While a machine is suspended one clock stands still and the other goes on.
+func TestTheLeaseOfASuspendedMachineEnds(t *testing.T) {
+	t.Parallel()
+	begin := now()
+	for _, c := range []struct {
+		name           string
+		awake, machine time.Duration
+		want           time.Duration
+	}{
+		{"both go on", time.Minute, time.Minute, time.Minute},
+		{"it was suspended", time.Minute, time.Hour, time.Hour},
+		{"a clock was set back", time.Minute, -time.Hour, time.Minute},
+	} {
+		if got := begin.until(instant{begin.at.Add(c.awake), begin.machine + c.machine}); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+
+	h := newHub(t, "true")
+	a, err := New(h.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	as := &assignment{agent: a, id: "job-1", fetching: func() { close(ended) }}
+	as.keep(time.Hour, now())
+	defer as.release()
+	select {
+	case <-ended:
+		t.Fatal("a lease of an hour ends at once")
+	case <-time.After(3 * leaseLook / 2):
+	}
+	as.mu.Lock()
+	as.lease.from.machine -= time.Hour // the machine was suspended for that long
+	as.mu.Unlock()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody has noticed that the lease is over")
+	}
+}
+
+// What a job gets for its end is over with its lease, however much the agent allows otherwise.
+func TestTheGracePeriodFitsIntoTheLease(t *testing.T) {
+	t.Parallel()
+	h := newHub(t, "true")
+	cfg := h.config()
+	for _, c := range []struct{ grace, lease, want time.Duration }{
+		{10 * time.Second, 0, 10 * time.Second},
+		{10 * time.Minute, 0, 10 * time.Minute},
+		{10 * time.Second, 2 * time.Minute, 10 * time.Second},
+		{10 * time.Minute, 2 * time.Minute, 30 * time.Second},
+	} {
+		cfg.Timing.StopGrace = c.grace
+		a, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as := &assignment{agent: a}
+		as.keep(c.lease, now())
+		if got := as.options("x").Shell.Grace; got != c.want {
+			t.Errorf("grace of %s with a lease of %s: %s, want %s", c.grace, c.lease, got, c.want)
+		}
+		if l := &as.lease; c.lease > 0 && l.length+as.grace()+reapTime > c.lease {
+			t.Errorf("a lease of %s ends the job after %s, which may take %s more", c.lease, l.length, as.grace())
+		}
+		as.release()
 	}
 }

@@ -25,7 +25,7 @@ type loop struct {
 	interruptedAt int64
 	job           *assignment
 
-	asked      time.Time // when the sync that was answered last was sent
+	asked      instant // when the sync that was answered last was sent
 	lastAnswer time.Time
 	retry      backoff
 }
@@ -88,7 +88,7 @@ func (l *loop) sync(ctx context.Context) (resp agentapi.SyncResponse, dropped bo
 		State: l.state, JobID: l.jobID, JobResult: string(l.result), JobReason: string(l.reason), InterruptedAt: l.interruptedAt, Attempt: l.attempt,
 		Lease: int(l.lease / time.Second), Problems: l.agent.checker.problems(),
 	}
-	sent := time.Now()
+	sent := now()
 	ctx, drop := context.WithCancel(ctx)
 	defer drop()
 	type answer struct {
@@ -228,7 +228,7 @@ func (l *loop) takeUp(ctx context.Context, j *lastJob) {
 		a.deliverLeftovers(l.pushing, "")
 	case j.Phase == phaseAssigned: // nothing of it has run
 		a.deliverLeftovers(l.pushing, "")
-		l.asked = time.Now()
+		l.asked = now()
 		l.start(ctx, j.JobID, j.Attempt, j.Lease)
 	default:
 		a.log.Info("reporting what became of the job of an earlier process", "job", j.JobID, "result", j.Result, "reason", j.Reason)

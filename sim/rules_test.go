@@ -114,15 +114,17 @@ func (w *world) checkEvidence(tx *store.Tx, g *signalbox.Agent, e signalbox.Evid
 	if done := w.works[a.ID]; done != nil && done.result == signalbox.JobPassed && a.Reason != signalbox.ReasonAgentRestarted {
 		bad = true
 	}
-	switch e.Elsewhere {
-	case nil:
+	if e.Elsewhere == nil {
 		bad = bad || !slices.Contains([]signalbox.Reason{signalbox.ReasonStartFailed, signalbox.ReasonAgentError, signalbox.ReasonAgentRestarted}, e.Reason)
-	default:
+	} else {
 		w.count("job that passed elsewhere speaks against an agent")
-		passed := slices.ContainsFunc(tries, func(o *signalbox.Attempt) bool {
+		others, err := tx.Attempts(e.Elsewhere.JobID)
+		if err != nil {
+			return err
+		}
+		bad = bad || e.Elsewhere.Agent == g.Name || !slices.ContainsFunc(others, func(o *signalbox.Attempt) bool {
 			return o.Result == signalbox.JobPassed && o.AgentName == e.Elsewhere.Agent
 		})
-		bad = bad || e.Elsewhere.JobID == e.JobID && !passed || e.Elsewhere.Agent == g.Name
 	}
 	if bad {
 		w.wrong("agent %s is set aside for %+v, which is %+v", g.Name, e, a)
