@@ -223,6 +223,27 @@ func TestALeaseMakesALossSooner(t *testing.T) {
 	})
 }
 
+// The sweep looks at all agents and then ends them one after the other.
+func TestAnAgentThatCameBackDuringASweepStays(t *testing.T) {
+	bubble(t, func(r *replay) {
+		r.setType(func(y *signalbox.AgentType) { y.Ephemeral = true })
+		token, job := r.leased(true)
+		looked := r.hub.Now()
+		time.Sleep(time.Minute)
+		id := r.agentRow("one-agent").ID
+		r.ours(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job, Lease: 120})
+		for _, last := range []time.Time{looked.Add(-time.Hour), r.hub.Now()} {
+			if err := r.hub.lose(r.Context(), id, last); err != nil {
+				r.Fatal(err)
+			}
+			want := map[bool]signalbox.JobState{true: signalbox.JobRunning, false: signalbox.JobFinished}[last.Before(looked)]
+			if j := r.jobRow(job); j.State != want {
+				r.Fatalf("heard of after %s: %s %s", last, j.State, j.Reason)
+			}
+		}
+	})
+}
+
 func TestALeaseNobodyKeepsCountsForNothing(t *testing.T) {
 	bubble(t, func(r *replay) {
 		_, job := r.leased(false)

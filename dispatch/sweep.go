@@ -187,6 +187,19 @@ func (h *Hub) heard() map[string]time.Time {
 	return out
 }
 
+// seenHere returns when this server has heard of an agent, the zero time when it has not.
+func (h *Hub) seenHere(agentID string) time.Time {
+	h.mu.Lock()
+	p := h.byID[agentID]
+	h.mu.Unlock()
+	if p == nil {
+		return time.Time{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.seen
+}
+
 func latest(ts ...time.Time) time.Time {
 	var l time.Time
 	for _, t := range ts {
@@ -197,10 +210,15 @@ func latest(ts ...time.Time) time.Time {
 	return l
 }
 
+// lose ends an agent that was last heard of at a time, unless it was again since: while many are ended, some come back, and
+// what one does from then on is not over.
 func (h *Hub) lose(ctx context.Context, agentID string, last time.Time) error {
 	var ended string
+	var back bool
 	err := h.Store.Write(ctx, func(tx *store.Tx) error {
-		ended = ""
+		if ended, back = "", h.seenHere(agentID).After(last); back {
+			return nil
+		}
 		ag, err := tx.Agent(agentID)
 		if err != nil || !ag.GoneAt.IsZero() {
 			return err
@@ -227,7 +245,7 @@ func (h *Hub) lose(ctx context.Context, agentID string, last time.Time) error {
 		}
 		return gone(tx, ag, reason)
 	})
-	if err != nil {
+	if err != nil || back {
 		return err
 	}
 	h.Logger.Warn("agent is gone", "agent", agentID, "last_seen", last)
