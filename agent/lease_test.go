@@ -183,7 +183,7 @@ func TestTheGracePeriodFitsIntoTheLease(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		as := &assignment{agent: a}
+		as := &assignment{agent: a, fetching: func() {}}
 		as.keep(c.lease, now())
 		if got := as.options("x").Shell.Grace; got != c.want {
 			t.Errorf("grace of %s with a lease of %s: %s, want %s", c.grace, c.lease, got, c.want)
