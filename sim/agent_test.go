@@ -51,22 +51,6 @@ type work struct {
 	reason       signalbox.Reason
 }
 
-// cut is a time in which nothing of what an agent sends arrives, or nothing of what it is answered.
-type cut struct {
-	from, until time.Time
-	deaf        bool
-}
-
-// isCut tells what is cut off now.
-func (a *agent) isCut() (mute, deaf bool) {
-	for _, c := range a.cuts {
-		if now := time.Now(); now.After(c.from) && now.Before(c.until) && !a.w.isCalm() {
-			mute, deaf = mute || !c.deaf, deaf || c.deaf
-		}
-	}
-	return mute, deaf
-}
-
 func newAgent(w *world, dice *rand.Rand, name string) *agent {
 	a := &agent{w: w, dice: dice, name: name, ours: dice.IntN(2) == 0, once: dice.IntN(4) == 0, keeps: dice.IntN(5) > 0}
 	if w.rules.Quarantine.Failures > 0 && !w.isCalm() {
@@ -299,24 +283,6 @@ func (a *agent) end(j *work, result signalbox.JobResult, reason signalbox.Reason
 	j.lines = append(j.lines, a.event(`"job_finished","result":%q`, result))
 }
 
-// keep ends a job at the end of its lease, and not a moment before.
-func (a *agent) keep(ctx context.Context, j *work, ended chan struct{}) {
-	for {
-		a.w.mu.Lock()
-		left := time.Until(j.until)
-		if !j.ended && left <= 0 {
-			a.end(j, signalbox.JobFailed, signalbox.ReasonLeaseEnded)
-			close(ended)
-			a.w.tally["lease ended"]++
-		}
-		over := j.ended
-		a.w.mu.Unlock()
-		if over || !sleep(ctx, left) {
-			return
-		}
-	}
-}
-
 // start fetches a job and lets it run beside. It was given by the answer to a request that was sent at a time.
 func (a *agent) start(ctx context.Context, given agentapi.SyncResponse, asked time.Time, ended chan struct{}) *work {
 	job, attempt := given.JobID, given.Attempt
@@ -419,17 +385,6 @@ func (a *agent) execute(ctx context.Context, j *work, ended chan struct{}) {
 	result, reason := a.outcome(j.name)
 	a.end(j, result, reason)
 	close(ended)
-}
-
-// outcome is what the commands of a job do, by its name. On a broken agent of ours they do not even begin.
-func (a *agent) outcome(name string) (signalbox.JobResult, signalbox.Reason) {
-	switch {
-	case a.fails && a.ours && !a.mute:
-		return signalbox.JobFailed, signalbox.ReasonAgentError
-	case a.fails || strings.HasPrefix(name, "bad"):
-		return signalbox.JobFailed, ""
-	}
-	return signalbox.JobPassed, ""
 }
 
 // deliver pushes what was printed. It returns true when nothing is left, or nobody wants the rest.
