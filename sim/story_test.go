@@ -236,6 +236,9 @@ func (w *world) stopSomething(dice *rand.Rand) {
 			}
 			p := pipelines[pick%uint64(len(pipelines))]
 			jobs = slices.DeleteFunc(jobs, func(j *signalbox.Job) bool { return j.PipelineID != p.ID })
+			if len(jobs) == 0 {
+				return nil // a repeat of which nothing has begun yet
+			}
 			if !whole {
 				jobs = jobs[which%uint64(len(jobs)):][:1]
 			}
