@@ -67,7 +67,7 @@ func (w *world) checkLease(j *signalbox.Job, a *signalbox.Attempt) {
 	if a.Reason == signalbox.ReasonLeaseEnded && done != nil && done.reason != a.Reason {
 		w.wrong("attempt %d of job %s ended as %s, its agent ended it with %q", a.N, j.Name, a.Reason, done.reason)
 	}
-	byLease := a.Reason == signalbox.ReasonLeaseEnded || a.Reason == signalbox.ReasonAgentLost && a.Lease > 0 && j.Spec.Retry == nil
+	byLease := a.Reason == signalbox.ReasonLeaseEnded || a.Reason == signalbox.ReasonAgentLost && a.Lease > 0
 	if a.Lease > 0 && (a.Lease != w.rules.Lease || done != nil && done.attempt == "") {
 		w.wrong("attempt %d of job %s has a lease of %s, the type %s, the agent %+v", a.N, j.Name, a.Lease, w.rules.Lease, done)
 	}
@@ -75,7 +75,11 @@ func (w *world) checkLease(j *signalbox.Job, a *signalbox.Attempt) {
 		return
 	}
 	w.count("job run again or not after a lease")
-	if next := w.doubles[a.ID]; next != "" {
+	forced := w.tally["people: force an agent"]+w.tally["people without an answer"] > 0
+	if done != nil && !forced && (done.over.IsZero() || done.over.After(a.EndedAt.Add(time.Millisecond))) {
+		w.wrong("attempt %d of job %s was given up as %s at %s, and ran until %s", a.N, j.Name, a.Reason, a.EndedAt, done.over)
+	}
+	if next := w.doubles[a.ID]; next != "" && (j.Spec.Retry == nil || !forced) {
 		w.wrong("attempt %d of job %s was given up as %s, and ran until %s, beside attempt %s", a.N, j.Name, a.Reason, done.over, next)
 	}
 }

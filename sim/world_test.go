@@ -52,7 +52,7 @@ type world struct {
 	stopped map[string]bool        // jobs that were stopped before they had ended, and somebody was told so
 	halted  map[string]bool        // pipelines likewise
 	final   map[string]string      // ends that were seen, by job and attempt
-	heard   map[string][]time.Time // when an agent's sync was answered, by its token
+	heard   map[string][]time.Time // when an agent's sync that was answered came, by its token
 	tokens  map[string][]string    // of agents, by name
 	doubles map[string]string      // tries that began while another one of the same job ran, and which
 	boots   []time.Time
