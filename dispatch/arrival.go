@@ -23,15 +23,18 @@ type arrival struct {
 	done  chan error       // capacity 1
 }
 
-// arrivals are those that wait; whoever has lead stores them.
+// arrivals are those that wait; whoever leads stores some of them.
 type arrivals struct {
 	mu      sync.Mutex
 	waiting []*arrival
-	lead    chan struct{} // capacity 1
+	lead    chan struct{} // capacity leaders
 }
 
 // maxArrivals bounds how many are stored together.
 const maxArrivals = 64
+
+// leaders is how many transactions of arrivals are under way at once: while one waits for the database, the next is made ready.
+const leaders = 2
 
 // arrive stores an agent, durably, or says why not.
 func (h *Hub) arrive(ctx context.Context, a *arrival) error {

@@ -68,7 +68,9 @@ func comeTogether(t *testing.T, o store.Options) {
 		err error
 	}
 	together := func(all []come) (out []outcome) {
-		h.arrivals.lead <- struct{}{}
+		for range leaders {
+			h.arrivals.lead <- struct{}{}
+		}
 		ended := make(chan outcome, len(all))
 		for _, c := range all {
 			go func() {
@@ -86,7 +88,9 @@ func comeTogether(t *testing.T, o store.Options) {
 			n = len(h.arrivals.waiting)
 			h.arrivals.mu.Unlock()
 		}
-		<-h.arrivals.lead
+		for range leaders {
+			<-h.arrivals.lead
+		}
 		for range all {
 			out = append(out, <-ended)
 		}
@@ -94,8 +98,13 @@ func comeTogether(t *testing.T, o store.Options) {
 	}
 
 	group := []come{
-		{"many", "taken twice"}, {"many", "taken twice"}, {"once", "first-or-second"}, {"once", "second-or-first"}, {"elsewhere", "from-afar"},
-		{"revoked", "too-late"}, {"unknown", "stranger"},
+		{"many", "taken twice"},
+		{"many", "taken twice"},
+		{"once", "first-or-second"},
+		{"once", "second-or-first"},
+		{"elsewhere", "from-afar"},
+		{"revoked", "too-late"},
+		{"unknown", "stranger"},
 	}
 	for i := range 20 {
 		group = append(group, come{"many", fmt.Sprintf("plain-%d", i)})

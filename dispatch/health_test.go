@@ -223,6 +223,48 @@ func TestALeaseMakesALossSooner(t *testing.T) {
 	})
 }
 
+// Another server that shares the database would give up the job of an agent that this one keeps alive.
+func TestALeaseThatCannotBeStoredIsNotRenewed(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token, job := r.leased(true)
+		r.hub.shared = true
+		running := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job, Lease: 120}
+		r.ours(token, running)
+		r.hub.savedAt.Store(r.hub.Now().Add(-signalbox.LeaseMargin / 2).UnixNano())
+		if _, err := r.hub.Sync(r.Context(), auth.HashToken(token), running, time.Minute); signalbox.ErrorCode(err) != signalbox.CodeUnavailable {
+			r.Errorf("the lease was renewed: %v", err)
+		}
+		time.Sleep(r.hub.Timing.Flush + time.Second)
+		r.ours(token, running)
+	})
+}
+
+// Somebody who wonders whether a job that was given up was done finds what its agent said.
+func TestTheReportOfAnAgentThatWasGivenUpIsKept(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token, job := r.leased(true)
+		time.Sleep(4 * time.Minute)
+		if j := r.jobRow(job); j.Reason != signalbox.ReasonAgentLost {
+			r.Fatalf("%s %s", j.State, j.Reason)
+		}
+		for _, result := range []string{"unheard-of", "passed", "stopped"} {
+			late := agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobID: job, JobResult: result}
+			if w := r.call("POST", agentapi.Base+agentapi.PathSync, "Token "+token, late); w.Code != 404 {
+				r.Errorf("%d %s", w.Code, w.Body)
+			}
+		}
+		var a *signalbox.Attempt
+		row := r.jobRow(job)
+		r.write(func(tx *store.Tx) (err error) { a, err = tx.Attempt(row.AttemptID); return err })
+		if a.LateResult != signalbox.JobPassed || a.Result != signalbox.JobFailed || a.Reason != signalbox.ReasonAgentLost {
+			r.Errorf("%+v", a)
+		}
+		if j := r.jobRow(job); j.Result != signalbox.JobFailed {
+			r.Errorf("%+v", j)
+		}
+	})
+}
+
 // The sweep looks at all agents and then ends them one after the other.
 func TestAnAgentThatCameBackDuringASweepStays(t *testing.T) {
 	bubble(t, func(r *replay) {

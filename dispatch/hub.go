@@ -106,6 +106,8 @@ type Hub struct {
 	refused  refusals
 
 	running atomic.Int64 // official agents that run a job here, as counted lately
+	shared  bool         // other servers may use the same database
+	savedAt atomic.Int64 // every agent that was heard of before this time (ns) is stored as such
 }
 
 // New returns a hub.
@@ -141,11 +143,13 @@ func New(o Options) (*Hub, error) {
 		o.OnRefused = func(signalbox.Refusal) {}
 	}
 	o.Timing = o.Timing.withDefaults()
-	return &Hub{
+	h := &Hub{
 		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
 		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string]*line{}, queued: map[string]bool{},
-		arrivals: arrivals{lead: make(chan struct{}, 1)},
-	}, nil
+		arrivals: arrivals{lead: make(chan struct{}, leaders)}, shared: o.Store.Dialect() == "postgres",
+	}
+	h.savedAt.Store(h.started.UnixNano())
+	return h, nil
 }
 
 func requestURL(r *http.Request) string {

@@ -108,9 +108,21 @@ func (h *Hub) runMatcher(ctx context.Context) error {
 // something back.
 func (h *Hub) matchAll(ctx context.Context) (held bool) {
 	var types []string
+	queued := map[string]int{}
 	if err := h.Store.ReadFirst(ctx, func(tx *store.Tx) (err error) {
-		types, err = tx.QueuedAgentTypes()
-		return err
+		clear(queued)
+		if types, err = tx.QueuedAgentTypes(); err != nil {
+			return err
+		}
+		for _, t := range types {
+			if h.waiters(t) == 0 {
+				continue
+			}
+			if queued[t], err = tx.CountQueued(t, h.waiters(t)); err != nil {
+				return err
+			}
+		}
+		return nil
 	}); err != nil {
 		if ctx.Err() == nil {
 			h.Logger.Error("could not look for queued jobs", "error", err)
@@ -124,36 +136,68 @@ func (h *Hub) matchAll(ctx context.Context) (held bool) {
 	}
 	h.mu.Unlock()
 	for _, t := range types {
-		for {
-			more, limited := h.matchType(ctx, t)
-			if held = held || limited; !more {
-				break
-			}
+		if h.serve(ctx, t, queued[t]) {
+			held = true
 		}
 	}
 	return held
 }
 
+// waiters counts the agents of a type that wait.
+func (h *Hub) waiters(agentType string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.line(agentType).len()
+}
+
 // maxMatch bounds one transaction. Whoever gets a job comes back at once to fetch it, so the more agents wait for a
 // second bundle, the longer they wait.
-const maxMatch = 500
+const maxMatch = 1000
 
-// matchType offers queued jobs of one type to the waiters that wait longest. more tells that there may be more to do,
-// held that a limit kept jobs from starting.
-func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool) {
+// serve offers queued jobs of a type, as many as there were a moment ago, to as many agents. All that wait are asked only
+// when some of those may not take what is left.
+func (h *Hub) serve(ctx context.Context, agentType string, jobs int) (held bool) {
+	for ask := min(jobs, maxMatch); ask > 0; {
+		m := h.matchType(ctx, agentType, ask)
+		held = held || m.held
+		jobs -= m.given
+		switch {
+		case m.failed || m.others == 0:
+			return held
+		case m.back == 0:
+			ask = min(jobs, maxMatch)
+		case m.held || ask == maxMatch:
+			return held
+		default:
+			ask = maxMatch
+		}
+	}
+	return held
+}
+
+// match is how it went: how many waiters were given a job, how many wait again because there was none for them, and how many
+// others wait; whether a limit kept jobs from starting.
+type match struct {
+	given, back, others int
+	held, failed        bool
+}
+
+// matchType offers queued jobs of one type to the n waiters that wait longest.
+func (h *Hub) matchType(ctx context.Context, agentType string, n int) (m match) {
 	h.mu.Lock()
-	picked := h.line(agentType).take(maxMatch)
+	picked := h.line(agentType).take(n)
 	for _, w := range picked {
 		w.picked = true
 	}
 	h.mu.Unlock()
 	if len(picked) == 0 {
-		return false, false
+		return m
 	}
 	offers, unfit, held, err := h.offer(ctx, agentType, picked)
 	if err != nil && ctx.Err() == nil {
 		h.Logger.Error("could not offer jobs", "agent_type", agentType, "error", err)
 	}
+	m.held, m.failed = held, err != nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var back []*waiter
@@ -162,6 +206,7 @@ func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool)
 		switch {
 		case offers[i] != nil:
 			w.result <- offers[i]
+			m.given++
 		case w.left || unfit[i] || err != nil:
 			w.result <- nil
 		default:
@@ -169,6 +214,7 @@ func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool)
 		}
 	}
 	line := h.line(agentType)
+	m.back, m.others = len(back), line.len()
 	for _, w := range line.putBack(back) {
 		w.result <- nil // its agent has asked again
 	}
@@ -176,7 +222,7 @@ func (h *Hub) matchType(ctx context.Context, agentType string) (more, held bool)
 		// Who comes to wait need not ask again before there is room.
 		h.queued[agentType] = false
 	}
-	return err == nil && len(back) == 0 && line.len() > 0, held
+	return m
 }
 
 // offer makes attempts for waiters in one transaction, with a number of statements that does not depend on how many

@@ -208,6 +208,7 @@ func (h *Hub) runHeartbeats(ctx context.Context) error {
 }
 
 func (h *Hub) saveHeartbeats(ctx context.Context) {
+	begin := h.Now()
 	h.mu.Lock()
 	all := make([]*presence, 0, len(h.present))
 	for _, p := range h.present {
@@ -237,4 +238,15 @@ func (h *Hub) saveHeartbeats(ctx context.Context) {
 			return
 		}
 	}
+	h.savedAt.Store(begin.UnixNano())
+}
+
+// mayRenew refuses an agent that keeps a lease while this server cannot store that the agent is there: another server would give
+// up its job, and the answer would let the job go on. A server that has its database to itself sees no such other.
+func (h *Hub) mayRenew(p *presence, now time.Time) error {
+	_, a := p.rows()
+	if !h.shared || a == nil || a.Lease == 0 || now.Sub(time.Unix(0, h.savedAt.Load())) < signalbox.LeaseMargin/2 {
+		return nil
+	}
+	return signalbox.Errorf(signalbox.CodeUnavailable, "this server cannot store which agents are there, so it renews no lease; try again")
 }

@@ -168,10 +168,10 @@ func (h *Hub) serveSync(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := h.find(r.Context(), hash); err != nil {
-		return unknownToken(err, "agent token")
-	}
 	var req agentapi.SyncRequest
+	if _, err := h.find(r.Context(), hash); err != nil {
+		return unknownToken(h.lateReport(r.Context(), hash, err, func() error { return decode(w, r, &req) }, &req), "agent token")
+	}
 	if err := decode(w, r, &req); err != nil {
 		return err
 	}

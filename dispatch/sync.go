@@ -32,10 +32,13 @@ func (h *Hub) sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 		return agentapi.SyncResponse{}, err
 	}
 	if err := h.refresh(ctx, p); err != nil {
-		return agentapi.SyncResponse{}, err
+		return agentapi.SyncResponse{}, h.lateReport(ctx, hash, err, nil, &req)
 	}
 	p.supersede()
 	now := h.Now()
+	if err := h.mayRenew(p, now); err != nil {
+		return agentapi.SyncResponse{}, err
+	}
 	// A request that makes no sense leaves the agent untouched.
 	if _, err := Decide(p.view(now, req.State, h.Timing), req, now); err != nil {
 		return agentapi.SyncResponse{}, err

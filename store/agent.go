@@ -94,7 +94,7 @@ func (t *Tx) LockAgents(ids []string) ([]*signalbox.Agent, error) {
 	if t.dialect == postgresDialect {
 		lock = " FOR UPDATE OF a"
 	}
-	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.id IN (`+list(1, len(ids))+`) ORDER BY a.id`+lock, anys(nil, ids)...)
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.id IN (`+list(1, len(padded(ids)))+`) ORDER BY a.id`+lock, anys(nil, padded(ids))...)
 }
 
 // AgentsNamed returns the living agents that have one of some names.
@@ -102,7 +102,7 @@ func (t *Tx) AgentsNamed(names []string) ([]*signalbox.Agent, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.name IN (`+list(1, len(names))+`)`, anys(nil, names)...)
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.name IN (`+list(1, len(padded(names)))+`)`, anys(nil, padded(names))...)
 }
 
 // AgentByToken returns the agent that an access token belongs to, unless it is gone.
@@ -113,6 +113,11 @@ func (t *Tx) AgentByToken(hash string) (*signalbox.Agent, error) {
 // AgentByName returns the living agent of a name.
 func (t *Tx) AgentByName(name string) (*signalbox.Agent, error) {
 	return one(t, "agent", name, scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.name = $1 AND a.gone_at = 0`, name)
+}
+
+// GoneAgentByToken returns the agent that an access token belonged to, once it is gone.
+func (t *Tx) GoneAgentByToken(hash string) (*signalbox.Agent, error) {
+	return one(t, "agent", "with that token", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.token_hash = $1 AND a.gone_at > 0`, hash)
 }
 
 // Agents returns the living agents, of one type or (with "") of all, by name.

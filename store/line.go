@@ -39,6 +39,12 @@ func (t *Tx) QueuedAgentTypes() ([]string, error) {
 		SELECT agent_type FROM queued WHERE agent_type IS NOT NULL`)
 }
 
+// CountQueued counts the queued jobs of an agent type, up to a limit.
+func (t *Tx) CountQueued(agentType string, limit int) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE agent_type = $1 AND state = 'queued' LIMIT $2) AS queued`, agentType, limit).Scan(&n)
+	return n, err
+}
+
 // QueuedJob is what deciding about a queued job takes.
 type QueuedJob struct {
 	ID        string
@@ -117,8 +123,8 @@ func (t *Tx) LockQueued(jobIDs []string) ([]*signalbox.Job, error) {
 	if len(jobIDs) == 0 {
 		return nil, nil
 	}
-	found, err := many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE id IN (`+list(1, len(jobIDs))+`) AND state = 'queued'`+
-		t.skipLocked(), anys(nil, jobIDs)...)
+	found, err := many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE id IN (`+list(1, len(padded(jobIDs)))+`) AND state = 'queued'`+
+		t.skipLocked(), anys(nil, padded(jobIDs))...)
 	if err != nil {
 		return nil, err
 	}

@@ -88,7 +88,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		}
 		drop := func(_ any, err error) error { return err }
 		return do(
-			drop(tx.QueuedAgentTypes()), drop(tx.Lines("s1-linux")), drop(tx.HeadsOf("s1-linux", []string{project.ID, "other"}, 64)),
+			drop(tx.QueuedAgentTypes()), drop(tx.CountQueued("s1-linux", 64)), drop(tx.Lines("s1-linux")), drop(tx.HeadsOf("s1-linux", []string{project.ID, "other"}, 64)),
 			drop(tx.ActiveJobs("s1-linux")), drop(tx.ActiveJobs("")), drop(tx.LastTurn("s1-linux")), drop(tx.LockQueued([]string{job.ID, "other"})),
 			drop(tx.Tried([]string{job.ID, "other"}, []string{agent.ID, "other"})),
 			drop(tx.LockAgents([]string{agent.ID, "other"})), drop(tx.QueuedOf("s1-linux")), drop(tx.AheadInLine(job)),

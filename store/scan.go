@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,6 +127,20 @@ func list(from, n int) string {
 		b.WriteString("$" + strconv.Itoa(from+i))
 	}
 	return b.String()
+}
+
+// padded repeats the last of some values until there are a power of two of them, so that statements that look for some of many
+// have few texts, which databases prepare once.
+func padded(vs []string) []string {
+	n := 1
+	for n < len(vs) {
+		n *= 2
+	}
+	out := slices.Grow(slices.Clone(vs), n-len(vs))
+	for len(out) > 0 && len(out) < n {
+		out = append(out, vs[len(vs)-1])
+	}
+	return out
 }
 
 func anys[T any](head []any, vs []T) []any {

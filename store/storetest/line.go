@@ -21,6 +21,10 @@ func testLines(s *suite) {
 	s.job(mac, 5, 50)
 
 	s.equal("types with work", get(s, (*store.Tx).QueuedAgentTypes), []string{"s1-linux", "s1-mac"})
+	for limit, want := range map[int]int{1: 1, 3: 3, 100: 5} {
+		s.equal("queued up to a limit", get(s, func(t *store.Tx) (int, error) { return t.CountQueued("s1-linux", limit) }), want)
+	}
+	s.equal("queued of no type", get(s, func(t *store.Tx) (int, error) { return t.CountQueued("s1-none", 9) }), 0)
 	lines := func(agentType string) (out []store.Line) {
 		for _, l := range get(s, func(t *store.Tx) ([]*store.Line, error) { return t.Lines(agentType) }) {
 			out = append(out, *l)
