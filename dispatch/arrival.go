@@ -69,13 +69,10 @@ func (h *Hub) registerAll(ctx context.Context, group []*arrival) {
 	errs := make([]error, len(group))
 	err := h.Store.Write(ctx, func(tx *store.Tx) error { return h.storeArrivals(tx, group, errs) })
 	for i, a := range group {
-		switch {
-		case signalbox.ErrorCode(err) == signalbox.CodeConflict:
-			a.alone = true // a name was taken meanwhile, by somebody on another server
-			a.done <- nil
-		case err != nil:
+		if err != nil {
+			a.alone = false
 			a.done <- err
-		default:
+		} else {
 			a.done <- errs[i]
 		}
 	}
@@ -90,8 +87,7 @@ func (h *Hub) storeArrivals(tx *store.Tx, group []*arrival, errs []error) error 
 	}
 	known := map[way]answer{}
 	admissions := make([]admission, len(group))
-	byName := map[string]int{}
-	var names []string
+	names := map[string]bool{}
 	for i, a := range group {
 		errs[i], a.agent, a.alone = nil, nil, false
 		w := way{a.who.TokenHash, a.who.IP}
@@ -110,20 +106,12 @@ func (h *Hub) storeArrivals(tx *store.Tx, group []*arrival, errs []error) error 
 		if name, errs[i] = a.named(ans.typ.Naming); errs[i] != nil {
 			continue
 		}
-		if _, twice := byName[name]; twice || ans.token.OneTime || a.req.JobID != "" {
+		if names[name] || ans.token.OneTime || a.req.JobID != "" {
 			a.alone = true
 			continue
 		}
-		byName[name], names, admissions[i] = i, append(names, name), ans.admission
+		names[name], admissions[i] = true, ans.admission
 		a.agent = newAgent(ans.admission, a, name, tx.Now)
-	}
-	taken, err := tx.AgentsNamed(names)
-	if err != nil {
-		return err
-	}
-	for _, old := range taken {
-		a := group[byName[old.Name]]
-		a.alone, a.agent = true, nil
 	}
 	used := map[string]error{}
 	var agents []*signalbox.Agent
@@ -140,11 +128,19 @@ func (h *Hub) storeArrivals(tx *store.Tx, group []*arrival, errs []error) error 
 			}
 			used[t.ID] = err
 		}
-		if errs[i] = err; err == nil {
-			agents, hashes = append(agents, a.agent), append(hashes, a.hash)
+		if errs[i] = err; err != nil {
+			a.agent = nil
+			continue
+		}
+		agents, hashes = append(agents, a.agent), append(hashes, a.hash)
+	}
+	created, err := tx.CreateAgents(agents, hashes)
+	for _, a := range group {
+		if a.agent != nil && !created[a.agent.Name] {
+			a.alone = true // the name is in use
 		}
 	}
-	return tx.CreateAgents(agents, hashes)
+	return err
 }
 
 func isRefusal(err error) bool {

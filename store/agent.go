@@ -19,14 +19,18 @@ func scanAgent(s scanner, a *signalbox.Agent) error {
 
 // CreateAgent stores an agent that has just registered, with the hash of its access token.
 func (t *Tx) CreateAgent(a *signalbox.Agent, hash string) error {
-	return t.CreateAgents([]*signalbox.Agent{a}, []string{hash})
+	created, err := t.CreateAgents([]*signalbox.Agent{a}, []string{hash})
+	if err == nil && !created[a.Name] {
+		err = signalbox.Errorf(signalbox.CodeConflict, "an agent named %q is registered already", a.Name)
+	}
+	return err
 }
 
 // CreateAgents stores agents that have just registered, with the hashes of their access tokens, with as many statements as one
-// takes. When one of the names is in use it is CodeConflict, and the transaction must not be kept.
-func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) error {
+// takes. It returns the names of those that it stored: the others are in use.
+func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) (created map[string]bool, err error) {
 	if len(agents) == 0 {
-		return nil
+		return nil, nil
 	}
 	var all, seen, events rows
 	for i, a := range agents {
@@ -36,39 +40,47 @@ func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) error {
 		a.CreatedAt, a.ChangedAt = t.Now, t.Now
 		labels := ""
 		if len(a.Labels) > 0 {
-			var err error
 			if labels, err = toJSON(a.Labels); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		quarantine, problems, err := health(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		all.add(a.ID, a.AgentTypeID, a.Name, hashes[i], a.State, a.Version, a.UserAgent, a.OS, a.Arch, a.Hostname, a.PID, a.IP, a.SingleJob,
 			int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), labels, a.TokenID, a.AttemptID, a.JobID,
 			ms(a.QuarantinedAt), quarantine, ms(a.CountsSince), problems, ms(a.ProblemsAt), ms(a.CreatedAt), ms(a.ChangedAt))
-		seen.add(a.ID)
-		events.add("agent", a.ID, "registered", a.Hostname, "agent:"+a.Name)
 	}
 	from := t.rowsFrom("$1", text, text, text, text, text, text, text, text, text, text, number, text, boolean, number, number, text, text, text, text,
 		number, text, number, text, number, number, number)
-	n, err := t.execRows(`INSERT INTO agent (id, agent_type_id, name, token_hash, state, version, user_agent, os, arch, hostname, pid, ip,
-		single_job, idle_timeout_s, grace_period_s, labels, token_id, attempt_id, job_id, quarantined_at, quarantine, counts_since, problems, problems_at,
-		created_at, changed_at) SELECT * FROM `+from+` AS v WHERE true ON CONFLICT (name) WHERE gone_at = 0 DO NOTHING`, all)
+	param, err := toJSON(all.all)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if int(n) != len(agents) {
-		return signalbox.Errorf(signalbox.CodeConflict, "an agent named %q is registered already", agents[0].Name)
+	names, err := t.strings(`INSERT INTO agent (id, agent_type_id, name, token_hash, state, version, user_agent, os, arch, hostname, pid, ip,
+		single_job, idle_timeout_s, grace_period_s, labels, token_id, attempt_id, job_id, quarantined_at, quarantine, counts_since, problems, problems_at,
+		created_at, changed_at) SELECT * FROM `+from+` AS v WHERE true ON CONFLICT (name) WHERE gone_at = 0 DO NOTHING RETURNING name`, param)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	created = make(map[string]bool, len(names))
+	for _, name := range names {
+		created[name] = true
+	}
+	for _, a := range agents {
+		if created[a.Name] {
+			seen.add(a.ID)
+			events.add("agent", a.ID, "registered", a.Hostname, "agent:"+a.Name)
+		}
 	}
 	if _, err := t.execRows(`INSERT INTO agent_seen (agent_id, seen_at, state) SELECT v.column1, CAST($2 AS BIGINT), '' FROM `+
 		t.rowsFrom("$1", text)+` AS v`, seen, ms(t.Now)); err != nil {
-		return err
+		return nil, err
 	}
 	_, err = t.execRows(`INSERT INTO event (noun, id, n, at, reason, detail, actor) SELECT v.column1, v.column2, 1, CAST($2 AS BIGINT), v.column3, v.column4, v.column5
 		FROM `+t.rowsFrom("$1", text, text, text, text, text)+` AS v`, events, ms(t.Now))
-	return err
+	return created, err
 }
 
 // Agent returns an agent by id, gone or not.

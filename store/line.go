@@ -41,7 +41,7 @@ func (t *Tx) QueuedAgentTypes() ([]string, error) {
 
 // CountQueued counts the queued jobs of an agent type, up to a limit.
 func (t *Tx) CountQueued(agentType string, limit int) (n int, err error) {
-	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM job WHERE agent_type = $1 AND state = 'queued' LIMIT $2) AS queued`, agentType, limit).Scan(&n)
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM (SELECT project_id FROM job WHERE agent_type = $1 AND state = 'queued' ORDER BY project_id LIMIT $2) AS queued`, agentType, limit).Scan(&n)
 	return n, err
 }
 
