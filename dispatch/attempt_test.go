@@ -3,6 +3,7 @@ package dispatch
 import (
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -89,6 +90,32 @@ func TestAJobOnTheSameAgentTwice(t *testing.T) {
 		late.Attempt = signalbox.NewID()
 		if res := r.tell(ours, late); res.Action != agentapi.ActionWaitForJobs {
 			t.Errorf("an attempt that never was: %+v", res)
+		}
+	})
+}
+
+// One job asks one agent, and if that may not take it, the others at once.
+func TestAJobPassesTheAgentThatMayNotTakeIt(t *testing.T) {
+	restarted := agentapi.SyncRequest{State: agentapi.StateFinishedJob, JobResult: "failed", JobReason: string(signalbox.ReasonAgentRestarted)}
+	bubble(t, func(r *replay) {
+		job := r.jobsOf("demo", 0, 1)[0]
+		first := r.register(agentapi.RegisterRequest{Name: "first"})
+		if res := r.say(first, waits); res.JobID != job {
+			t.Fatalf("%+v", res)
+		}
+		r.fetch(first, job)
+		restarted.JobID = job
+		r.say(first, restarted)
+		told := make(chan agentapi.SyncResponse, 1)
+		go func() { told <- r.say(first, waits) }()
+		synctest.Wait()
+		other := r.register(agentapi.RegisterRequest{Name: "other"})
+		begin := time.Now()
+		if res := r.say(other, waits); res.JobID != job || time.Since(begin) > 10*time.Millisecond {
+			t.Errorf("after %s: %+v", time.Since(begin), res)
+		}
+		if res := <-told; res.Action != agentapi.ActionContinue && res.Action != agentapi.ActionWaitForJobs || res.JobID != "" {
+			t.Errorf("%+v", res)
 		}
 	})
 }
