@@ -81,14 +81,9 @@ func killServer(t *testing.T, database string) {
 	for _, b := range r.d.Blocks {
 		for _, j := range b.Jobs {
 			n++
-			log := w.run("job", "logs", j.ID)
-			lines := 0
-			if _, last, ok := strings.Cut(log, "\nprinted "); !ok {
-				t.Errorf("the log of %s does not say how much it printed", j.Name)
-			} else if _, err := fmt.Sscan(last, &lines); err != nil || lines == 0 {
-				t.Errorf("%s printed %d lines (%v)", j.Name, lines, err)
+			if w.checkPrinted(j.Name, j.ID) == 0 {
+				t.Errorf("%s printed nothing", j.Name)
 			}
-			checkNumbers(t, j.Name, log, lines)
 		}
 	}
 	if n != blocks*5 {
@@ -112,6 +107,19 @@ func numbersUntil(blocks, jobs int, signs string) string {
 		return fmt.Sprintf("'exec 9<> <(:); i=0; touch %[1]s%[2]d-%[3]d; until [ -e %[1]s%[2]d ]; do echo \"line $((++i)) of %[2]d.%[3]d\"; %[4]s; done; echo \"printed $i\"'",
 			signs, block, job, aMoment)
 	})
+}
+
+// checkPrinted looks whether the log of a job of numbersUntil has every line, and returns how many.
+func (w *world) checkPrinted(name, id string) (lines int) {
+	w.Helper()
+	log := w.run("job", "logs", id)
+	if _, last, ok := strings.Cut(log, "\nprinted "); !ok {
+		w.Errorf("the log of %s does not say how much it printed", name)
+	} else if _, err := fmt.Sscan(last, &lines); err != nil {
+		w.Errorf("%s printed: %v", name, err)
+	}
+	checkNumbers(w.T, name, log, lines)
+	return lines
 }
 
 func blocksOf(blocks, jobs int, commands func(block, job int) string) string {
