@@ -58,6 +58,9 @@ func (h *Hub) arrive(ctx context.Context, a *arrival) error {
 			r.mu.Unlock()
 			func() {
 				defer func() { <-r.lead }()
+				if len(group) == 0 {
+					return
+				}
 				h.registerAll(context.WithoutCancel(ctx), group) // the others did not hang up
 			}()
 		}

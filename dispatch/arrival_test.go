@@ -13,8 +13,6 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
-	"github.com/signalbox-ci/signalbox/engine"
-	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
@@ -28,19 +26,7 @@ func TestAgentsThatComeTogether(t *testing.T) {
 func comeTogether(t *testing.T, o store.Options) {
 	var statements atomic.Int64
 	o.OnStatement = func(string) { statements.Add(1) }
-	st, err := store.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	keys, err := auth.NewKeyring(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := New(Options{Store: st, Engine: engine.New(engine.Options{Store: st}), Log: joblog.New(joblog.Options{Store: st}), Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, _, h := hubOn(t, o)
 	typ := &signalbox.AgentType{Name: "s1-crowd"}
 	tokens := map[string]*signalbox.RegistrationToken{}
 	hashOf := func(name string) string { return auth.HashToken("token " + name) }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +237,26 @@ func TestALeaseThatCannotBeStoredIsNotRenewed(t *testing.T) {
 		}
 		time.Sleep(r.hub.Timing.Flush + time.Second)
 		r.ours(token, running)
+	})
+}
+
+// A heartbeat that could not be stored is stored the next time, whether or not its agent has said more since.
+func TestAHeartbeatThatWasNotStoredIsNotForgotten(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token, job := r.leased(true)
+		time.Sleep(30 * time.Second)
+		r.ours(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job, Lease: 120})
+		heard := r.hub.seenHere(r.agentRow("one-agent").ID)
+		away, cancel := context.WithCancel(r.Context())
+		cancel()
+		r.hub.saveHeartbeats(away)
+		r.hub.saveHeartbeats(r.Context())
+		var seen store.Seen
+		row := r.agentRow("one-agent")
+		r.write(func(tx *store.Tx) (err error) { seen, err = tx.SeenOf(row.ID); return err })
+		if seen.At.Before(heard.Truncate(time.Millisecond)) {
+			r.Errorf("heard at %s, stored as %s", heard, seen.At)
+		}
 	})
 }
 

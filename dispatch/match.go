@@ -115,11 +115,10 @@ func (h *Hub) matchAll(ctx context.Context) (held bool) {
 			return err
 		}
 		for _, t := range types {
-			if h.waiters(t) == 0 {
-				continue
-			}
-			if queued[t], err = tx.CountQueued(t, h.waiters(t)); err != nil {
-				return err
+			if n := h.waiters(t); n > 0 {
+				if queued[t], err = tx.CountQueued(t, n); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

@@ -216,6 +216,7 @@ func (h *Hub) saveHeartbeats(ctx context.Context) {
 	}
 	h.mu.Unlock()
 	var seen []store.Seen
+	var of []*presence
 	var running int64
 	for _, p := range all {
 		p.mu.Lock()
@@ -224,7 +225,7 @@ func (h *Hub) saveHeartbeats(ctx context.Context) {
 		}
 		if p.unsaved {
 			p.unsaved = false
-			seen = append(seen, store.Seen{AgentID: p.agent.ID, At: p.seen, State: string(p.state)})
+			seen, of = append(seen, store.Seen{AgentID: p.agent.ID, At: p.seen, State: string(p.state)}), append(of, p)
 		}
 		p.mu.Unlock()
 	}
@@ -232,11 +233,16 @@ func (h *Hub) saveHeartbeats(ctx context.Context) {
 	for len(seen) > 0 {
 		n := min(len(seen), 500)
 		part := seen[:n]
-		seen = seen[n:]
 		if err := h.Store.Write(ctx, func(tx *store.Tx) error { return tx.SaveSeen(part) }); err != nil {
 			h.Logger.Warn("heartbeats were not saved", "error", err)
+			for _, p := range of { // the next time then, also of those that say nothing until then
+				p.mu.Lock()
+				p.unsaved = true
+				p.mu.Unlock()
+			}
 			return
 		}
+		seen, of = seen[n:], of[n:]
 	}
 	h.savedAt.Store(begin.UnixNano())
 }

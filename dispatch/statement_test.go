@@ -27,20 +27,7 @@ func countStatements(t *testing.T, o store.Options) {
 	const n = 1000
 	var statements atomic.Int64
 	o.OnStatement = func(string) { statements.Add(1) }
-	st, err := store.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	keys, err := auth.NewKeyring(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng := engine.New(engine.Options{Store: st})
-	h, err := New(Options{Store: st, Engine: eng, Log: joblog.New(joblog.Options{Store: st}), Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, eng, h := hubOn(t, o)
 	var hashes []string
 	if err := st.Write(t.Context(), func(tx *store.Tx) error {
 		hashes = nil
@@ -100,4 +87,24 @@ func countStatements(t *testing.T, o store.Options) {
 	} else {
 		t.Logf("%d statements for %d jobs in %d bundles", got, n, bundles)
 	}
+}
+
+// hubOn is a hub on a store of its own, which does nothing by itself.
+func hubOn(t *testing.T, o store.Options) (*store.Store, *engine.Engine, *Hub) {
+	t.Helper()
+	st, err := store.Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	keys, err := auth.NewKeyring(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eng := engine.New(engine.Options{Store: st})
+	h, err := New(Options{Store: st, Engine: eng, Log: joblog.New(joblog.Options{Store: st}), Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return st, eng, h
 }

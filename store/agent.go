@@ -52,7 +52,7 @@ func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) (created m
 			int64(a.IdleTimeout/time.Second), int64(a.GracePeriod/time.Second), labels, a.TokenID, a.AttemptID, a.JobID,
 			ms(a.QuarantinedAt), quarantine, ms(a.CountsSince), problems, ms(a.ProblemsAt), ms(a.CreatedAt), ms(a.ChangedAt))
 	}
-	from := t.rowsFrom("$1", text, text, text, text, text, text, text, text, text, text, number, text, boolean, number, number, text, text, text, text,
+	from := t.rowsFrom(text, text, text, text, text, text, text, text, text, text, number, text, boolean, number, number, text, text, text, text,
 		number, text, number, text, number, number, number)
 	param, err := toJSON(all.all)
 	if err != nil {
@@ -75,11 +75,11 @@ func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) (created m
 		}
 	}
 	if _, err := t.execRows(`INSERT INTO agent_seen (agent_id, seen_at, state) SELECT v.column1, CAST($2 AS BIGINT), '' FROM `+
-		t.rowsFrom("$1", text)+` AS v`, seen, ms(t.Now)); err != nil {
+		t.rowsFrom(text)+` AS v`, seen, ms(t.Now)); err != nil {
 		return nil, err
 	}
 	_, err = t.execRows(`INSERT INTO event (noun, id, n, at, reason, detail, actor) SELECT v.column1, v.column2, 1, CAST($2 AS BIGINT), v.column3, v.column4, v.column5
-		FROM `+t.rowsFrom("$1", text, text, text, text, text)+` AS v`, events, ms(t.Now))
+		FROM `+t.rowsFrom(text, text, text, text, text)+` AS v`, events, ms(t.Now))
 	return created, err
 }
 
@@ -106,7 +106,8 @@ func (t *Tx) LockAgents(ids []string) ([]*signalbox.Agent, error) {
 	if t.dialect == postgresDialect {
 		lock = " FOR UPDATE OF a"
 	}
-	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.id IN (`+list(1, len(padded(ids)))+`) ORDER BY a.id`+lock, anys(nil, padded(ids))...)
+	in, args := oneOf(ids)
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.id IN (`+in+`) ORDER BY a.id`+lock, args...)
 }
 
 // AgentsNamed returns the living agents that have one of some names.
@@ -114,7 +115,8 @@ func (t *Tx) AgentsNamed(names []string) ([]*signalbox.Agent, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.name IN (`+list(1, len(padded(names)))+`)`, anys(nil, padded(names))...)
+	in, args := oneOf(names)
+	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND a.name IN (`+in+`)`, args...)
 }
 
 // AgentByToken returns the agent that an access token belongs to, unless it is gone.

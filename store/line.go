@@ -123,8 +123,8 @@ func (t *Tx) LockQueued(jobIDs []string) ([]*signalbox.Job, error) {
 	if len(jobIDs) == 0 {
 		return nil, nil
 	}
-	found, err := many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE id IN (`+list(1, len(padded(jobIDs)))+`) AND state = 'queued'`+
-		t.skipLocked(), anys(nil, padded(jobIDs))...)
+	in, args := oneOf(jobIDs)
+	found, err := many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job WHERE id IN (`+in+`) AND state = 'queued'`+t.skipLocked(), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -36,12 +36,12 @@ func (t *Tx) OfferJobs(all []Offering, actor string) error {
 		}
 	}
 	if _, err := t.execRows(`INSERT INTO attempt (id, job_id, n, agent_id, agent_name, state, offered_at)
-		SELECT column1, column2, column3, column4, column5, column6, column7 FROM `+t.rowsFrom("$1", text, text, number, text, text, text, number)+` AS v`,
+		SELECT column1, column2, column3, column4, column5, column6, column7 FROM `+t.rowsFrom(text, text, number, text, text, text, number)+` AS v`,
 		attempts); err != nil {
 		return err
 	}
 	n, err := t.execRows(`UPDATE job SET state = 'offered', attempt_id = v.column2, attempt_n = v.column3
-		FROM `+t.rowsFrom("$1", text, text, number)+` AS v WHERE job.id = v.column1 AND job.state = 'queued'`, jobs)
+		FROM `+t.rowsFrom(text, text, number)+` AS v WHERE job.id = v.column1 AND job.state = 'queued'`, jobs)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (t *Tx) OfferJobs(all []Offering, actor string) error {
 		return signalbox.Errorf(signalbox.CodeConflict, "one of %d jobs was changed by someone else while it was offered", len(all))
 	}
 	n, err = t.execRows(`UPDATE agent SET attempt_id = v.column2, job_id = v.column3, changed_at = $2
-		FROM `+t.rowsFrom("$1", text, text, text)+` AS v WHERE agent.id = v.column1 AND agent.attempt_id = '' AND agent.gone_at = 0`, agents, ms(t.Now))
+		FROM `+t.rowsFrom(text, text, text)+` AS v WHERE agent.id = v.column1 AND agent.attempt_id = '' AND agent.gone_at = 0`, agents, ms(t.Now))
 	if err != nil {
 		return err
 	}
@@ -64,6 +64,6 @@ func (t *Tx) OfferJobs(all []Offering, actor string) error {
 func (t *Tx) recordAll(lines rows, actor string) error {
 	_, err := t.execRows(`INSERT INTO event (noun, id, n, at, actor, reason, detail)
 		SELECT v.column1, v.column2, (SELECT COALESCE(MAX(e.n), 0) + 1 FROM event e WHERE e.noun = v.column1 AND e.id = v.column2),
-			CAST($2 AS BIGINT), CAST($3 AS TEXT), v.column3, v.column4 FROM `+t.rowsFrom("$1", text, text, text, text)+` AS v`, lines, ms(t.Now), actor)
+			CAST($2 AS BIGINT), CAST($3 AS TEXT), v.column3, v.column4 FROM `+t.rowsFrom(text, text, text, text)+` AS v`, lines, ms(t.Now), actor)
 	return err
 }

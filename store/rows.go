@@ -27,8 +27,8 @@ const (
 	boolean = "BOOLEAN"
 )
 
-// rowsFrom is a table expression for the rows in a placeholder; its columns are column1, column2 and so on.
-func (t *Tx) rowsFrom(placeholder string, kinds ...string) string {
+// rowsFrom is a table expression for the rows in $1; its columns are column1, column2 and so on.
+func (t *Tx) rowsFrom(kinds ...string) string {
 	var b strings.Builder
 	b.WriteString("(SELECT ")
 	for i, kind := range kinds {
@@ -38,9 +38,9 @@ func (t *Tx) rowsFrom(placeholder string, kinds ...string) string {
 		b.WriteString("CAST(e.value ->> " + strconv.Itoa(i) + " AS " + kind + ") AS column" + strconv.Itoa(i+1))
 	}
 	if t.dialect == postgresDialect {
-		b.WriteString(" FROM jsonb_array_elements(CAST(" + placeholder + " AS jsonb)) AS e(value))")
+		b.WriteString(" FROM jsonb_array_elements(CAST($1 AS jsonb)) AS e(value))")
 	} else {
-		b.WriteString(" FROM json_each(" + placeholder + ") AS e)")
+		b.WriteString(" FROM json_each($1) AS e)")
 	}
 	return b.String()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,18 +128,18 @@ func list(from, n int) string {
 	return b.String()
 }
 
-// padded repeats the last of some values until there are a power of two of them, so that statements that look for some of many
-// have few texts, which databases prepare once.
-func padded(vs []string) []string {
+// oneOf returns placeholders from $1 on, and their arguments, for IN. The last of the values, of which there is one at least, is
+// repeated until there are a power of two of them: few texts of statements, which databases prepare once.
+func oneOf(vs []string) (string, []any) {
 	n := 1
 	for n < len(vs) {
 		n *= 2
 	}
-	out := slices.Grow(slices.Clone(vs), n-len(vs))
-	for len(out) > 0 && len(out) < n {
-		out = append(out, vs[len(vs)-1])
+	args := anys(nil, vs)
+	for len(args) < n {
+		args = append(args, vs[len(vs)-1])
 	}
-	return out
+	return list(1, n), args
 }
 
 func anys[T any](head []any, vs []T) []any {
