@@ -117,14 +117,12 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) error {
 	case official(r):
 		f.Limit = maxPage // it never asks for a second page
 	}
-	if t := q.Get("page_token"); t != "" {
-		n, err := strconv.Atoi(t)
-		if err != nil || n < 0 {
-			return signalbox.Errorf(signalbox.CodeInvalid, "page_token is not one that this server gave")
-		}
-		f.Offset = n
+	var err error
+	if f.After, err = parseJobPlace(q.Get("page_token")); err != nil {
+		return err
 	}
 	out := []map[string]any{}
+	next := ""
 	if err := a.read(r, func(tx *store.Tx) error {
 		all, err := tx.Jobs(f)
 		if err != nil {
@@ -137,15 +135,28 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) error {
 			}
 			out = append(out, b)
 		}
+		if len(all) == f.Limit {
+			last := all[len(all)-1]
+			next = strconv.FormatInt(last.CreatedAt.UnixMilli(), 10) + "." + last.ID
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	next := ""
-	if len(out) == f.Limit {
-		next = strconv.Itoa(f.Offset + f.Limit)
-	}
 	return write(w, map[string]any{"jobs": out, "next_page_token": next})
+}
+
+// parseJobPlace reads a page_token, a time in milliseconds and a job's id; "" is the beginning.
+func parseJobPlace(text string) (p store.JobPlace, err error) {
+	if text == "" {
+		return p, nil
+	}
+	at, id, _ := strings.Cut(text, ".")
+	n, err := strconv.ParseInt(at, 10, 64)
+	if err != nil || n < 0 || !signalbox.IsID(id) {
+		return p, signalbox.Errorf(signalbox.CodeInvalid, "page_token is not one that this server gave: begin without one")
+	}
+	return store.JobPlace{CreatedAt: time.UnixMilli(n), ID: id}, nil
 }
 
 // jobID returns the id in the path; it is an error of the client's when it is none.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -73,29 +74,30 @@ type JobFilter struct {
 	States    []signalbox.JobState
 	AgentType string
 	Limit     int // default 30
-	Offset    int
+	After     JobPlace
+}
+
+// JobPlace is where a list of jobs goes on: after the job with this id, which was created at this time.
+type JobPlace struct {
+	CreatedAt time.Time
+	ID        string
 }
 
 // Jobs returns the newest jobs first.
 func (t *Tx) Jobs(f JobFilter) ([]*signalbox.Job, error) {
-	if f.Limit <= 0 {
-		f.Limit = 30
-	}
-	var where []string
-	args := []any{f.Limit, f.Offset}
+	c := &filter{}
 	if len(f.States) > 0 {
-		where = append(where, `state IN (`+list(len(args)+1, len(f.States))+`)`)
-		args = anys(args, f.States)
+		c.add("state IN ("+strings.TrimSuffix(strings.Repeat("?, ", len(f.States)), ", ")+")", anys(nil, f.States)...)
+		if !slices.Contains(f.States, signalbox.JobFinished) {
+			c.add("state <> 'finished'") // as the index of them says it
+		}
 	}
-	if f.AgentType != "" {
-		args = append(args, f.AgentType)
-		where = append(where, `agent_type = `+list(len(args), 1))
+	c.equal("agent_type", f.AgentType)
+	if f.After.ID != "" {
+		c.add("(created_at, id) < (?, ?)", ms(f.After.CreatedAt), f.After.ID)
 	}
-	cond := ""
-	if len(where) > 0 {
-		cond = ` WHERE ` + strings.Join(where, ` AND `)
-	}
-	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job`+cond+` ORDER BY created_at DESC, id DESC LIMIT $1 OFFSET $2`, args...)
+	page, args := c.page(f.Limit, 0)
+	return many(t, "job", scanJob, `SELECT `+jobColumns+` FROM job`+c.text()+` ORDER BY created_at DESC, id DESC`+page, args...)
 }
 
 // ClaimJobs returns up to n queued jobs of an agent type, highest priority first and oldest first within one, locked

@@ -136,13 +136,14 @@ type PipelineFilter struct {
 
 // Pipelines returns the newest pipelines first.
 func (t *Tx) Pipelines(f PipelineFilter) ([]*signalbox.Pipeline, error) {
-	if f.Limit <= 0 {
-		f.Limit = 30
+	c := &filter{}
+	c.equal("project_id", f.ProjectID)
+	c.equal("workflow_id", f.WorkflowID)
+	if f.BranchName != "" {
+		c.add("EXISTS (SELECT 1 FROM workflow w WHERE w.id = pipeline.workflow_id AND w.branch_name = ?)", f.BranchName)
 	}
-	return many(t, "pipeline", scanPipeline, `SELECT `+pipelineColumns+` FROM pipeline WHERE ($1 = '' OR project_id = $1)
-		AND ($2 = '' OR workflow_id = $2)
-		AND ($3 = '' OR workflow_id IN (SELECT id FROM workflow WHERE branch_name = $3))
-		ORDER BY created_at DESC, id DESC LIMIT $4 OFFSET $5`, f.ProjectID, f.WorkflowID, f.BranchName, f.Limit, f.Offset)
+	page, args := c.page(f.Limit, f.Offset)
+	return many(t, "pipeline", scanPipeline, `SELECT `+pipelineColumns+` FROM pipeline`+c.text()+` ORDER BY created_at DESC, id DESC`+page, args...)
 }
 
 // OpenPipelines returns the ids of all pipelines that have something left to do, oldest first: the work to resume after

@@ -172,3 +172,42 @@ func (t *Tx) skipLocked() string {
 	}
 	return ""
 }
+
+// filter builds a condition out of the parts that are asked for, so that each has the plan that suits it.
+type filter struct {
+	where []string
+	args  []any
+}
+
+// add adds a part; each question mark in it is one of the values.
+func (f *filter) add(part string, values ...any) {
+	for _, v := range values {
+		f.args = append(f.args, v)
+		part = strings.Replace(part, "?", list(len(f.args), 1), 1)
+	}
+	f.where = append(f.where, part)
+}
+
+// equal adds a column's value unless it is empty.
+func (f *filter) equal(column, value string) {
+	if value != "" {
+		f.add(column+" = ?", value)
+	}
+}
+
+// text is the condition with its word, or nothing.
+func (f *filter) text() string {
+	if len(f.where) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(f.where, " AND ")
+}
+
+// page returns the end of a list's statement and all its arguments.
+func (f *filter) page(limit, offset int) (string, []any) {
+	if limit <= 0 {
+		limit = 30
+	}
+	n := len(f.args)
+	return " LIMIT " + list(n+1, 1) + " OFFSET " + list(n+2, 1), append(f.args, limit, offset)
+}

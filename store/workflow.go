@@ -60,20 +60,24 @@ type WorkflowFilter struct {
 	Offset     int
 }
 
+func (f WorkflowFilter) filter() *filter {
+	c := &filter{}
+	c.equal("project_id", f.ProjectID)
+	c.equal("branch_name", f.BranchName)
+	return c
+}
+
 // Workflows returns the newest workflows first.
 func (t *Tx) Workflows(f WorkflowFilter) ([]*signalbox.Workflow, error) {
-	if f.Limit <= 0 {
-		f.Limit = 30
-	}
-	return many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow
-		WHERE ($1 = '' OR project_id = $1) AND ($2 = '' OR branch_name = $2) ORDER BY created_at DESC, id DESC LIMIT $3 OFFSET $4`,
-		f.ProjectID, f.BranchName, f.Limit, f.Offset)
+	c := f.filter()
+	page, args := c.page(f.Limit, f.Offset)
+	return many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow`+c.text()+` ORDER BY created_at DESC, id DESC`+page, args...)
 }
 
 // CountWorkflows counts what a filter without limit and offset finds.
 func (t *Tx) CountWorkflows(f WorkflowFilter) (int, error) {
 	var n int
-	err := t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM workflow WHERE ($1 = '' OR project_id = $1) AND ($2 = '' OR branch_name = $2)`,
-		f.ProjectID, f.BranchName).Scan(&n)
+	c := f.filter()
+	err := t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM workflow`+c.text(), c.args...).Scan(&n)
 	return n, err
 }

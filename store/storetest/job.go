@@ -70,7 +70,9 @@ func testJobLists(s *suite) {
 	s.equal("all", list(store.JobFilter{}), []string{jobs[3].ID, jobs[2].ID, jobs[1].ID, jobs[0].ID})
 	s.equal("in two states", list(store.JobFilter{States: []signalbox.JobState{signalbox.JobOffered, signalbox.JobQueued}, AgentType: "s1-linux"}),
 		[]string{jobs[3].ID, jobs[0].ID})
-	s.equal("a page", list(store.JobFilter{Limit: 2, Offset: 1}), []string{jobs[2].ID, jobs[1].ID})
+	after := store.JobPlace{CreatedAt: jobs[3].CreatedAt, ID: jobs[3].ID}
+	s.equal("a page", list(store.JobFilter{Limit: 2, After: after}), []string{jobs[2].ID, jobs[1].ID})
+	s.equal("a page of some states", list(store.JobFilter{States: []signalbox.JobState{signalbox.JobOffered, signalbox.JobFinished}, After: after}), []string{jobs[2].ID, jobs[0].ID})
 	s.equal("of another type", list(store.JobFilter{AgentType: "s1-other"}), []string(nil))
 	s.equal("types with work", get(s, (*store.Tx).QueuedAgentTypes), []string{"s1-linux"})
 	queued := func(after store.QueuedRef, n int) []string {
