@@ -156,6 +156,28 @@ func TestALostAgentEndsItsJobWithItsOwnReason(t *testing.T) {
 	})
 }
 
+func TestAnAgentIsLostThoughItsLastWordIsOfTheFuture(t *testing.T) {
+	bubble(t, func(r *replay) {
+		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
+		job := r.job()
+		r.say(token, waits)
+		r.fetch(token, job)
+		r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
+		time.Sleep(time.Minute) // what it said is stored by now
+		r.write(func(tx *store.Tx) error {
+			a, err := tx.AgentByName("one-agent")
+			if err != nil {
+				return err
+			}
+			return tx.SaveSeen([]store.Seen{{AgentID: a.ID, At: tx.Now.Add(20 * time.Hour), State: "running-job"}})
+		})
+		time.Sleep(16 * time.Minute)
+		if j := r.jobRow(job); j.Result != signalbox.JobFailed || j.Reason != signalbox.ReasonAgentLost {
+			r.Errorf("the job is %s %s/%s", j.State, j.Result, j.Reason)
+		}
+	})
+}
+
 func TestAnAgentThatForgotItsJob(t *testing.T) {
 	bubble(t, func(r *replay) {
 		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})

@@ -128,7 +128,7 @@ func (h *Hub) sweepAgents(ctx context.Context) error {
 	here := h.heard()
 	now := h.Now()
 	for _, ag := range agents {
-		last := latest(h.started, ag.CreatedAt, seen[ag.ID].At, here[ag.ID])
+		last := latest(now, h.started, ag.CreatedAt, seen[ag.ID].At, here[ag.ID])
 		if !overdue(ag, byID[ag.AgentTypeID], leases[ag.ID], last, now, h.Timing) {
 			continue
 		}
@@ -158,7 +158,11 @@ func overdue(ag *signalbox.Agent, typ *signalbox.AgentType, lease time.Duration,
 	silent := now.Sub(last)
 	switch {
 	case ag.State == signalbox.AgentDisconnected:
-		return typ == nil || now.Sub(ag.ChangedAt) >= typ.ReleaseAfter
+		left := ag.ChangedAt
+		if left.After(now.Add(signalbox.ClockSlack)) {
+			left = last
+		}
+		return typ == nil || now.Sub(left) >= typ.ReleaseAfter
 	case ag.AttemptID == "":
 		return silent > t.IdleLost
 	case lease > 0:
@@ -200,10 +204,11 @@ func (h *Hub) seenHere(agentID string) time.Time {
 	return p.seen
 }
 
-func latest(ts ...time.Time) time.Time {
+// latest returns the latest of some times, except those that a wrong clock wrote before it was set back.
+func latest(now time.Time, ts ...time.Time) time.Time {
 	var l time.Time
 	for _, t := range ts {
-		if t.After(l) {
+		if t.After(l) && !t.After(now.Add(signalbox.ClockSlack)) {
 			l = t
 		}
 	}

@@ -139,17 +139,21 @@ func (t *Tx) Agents(agentTypeID string) ([]*signalbox.Agent, error) {
 	return many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+`WHERE a.gone_at = 0 AND ($1 = '' OR a.agent_type_id = $1) ORDER BY a.name`, agentTypeID)
 }
 
-const silentBefore = ` LEFT JOIN agent_seen s ON s.agent_id = a.id WHERE a.gone_at = 0 AND (s.seen_at IS NULL OR s.seen_at < $1 OR a.state = 'disconnected')`
+const silentBefore = ` LEFT JOIN agent_seen s ON s.agent_id = a.id WHERE a.gone_at = 0
+	AND (s.seen_at IS NULL OR s.seen_at < $1 OR s.seen_at > $2 OR a.state = 'disconnected')`
 
-// SilentAgents returns the living agents of which nothing that is stored was heard since a time, and those that have left, with
-// the heartbeats that they have.
+// future is a time that no clock can have said, unless it was wrong: whatever bears a later one is not waited for.
+func (t *Tx) future() int64 { return ms(t.Now.Add(signalbox.ClockSlack)) }
+
+// SilentAgents returns the living agents of which nothing that is stored was heard since a time, or only in the future, and those
+// that have left, with the heartbeats that they have.
 func (t *Tx) SilentAgents(since time.Time) ([]*signalbox.Agent, map[string]Seen, error) {
-	agents, err := many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+silentBefore, ms(since))
+	agents, err := many(t, "agent", scanAgent, `SELECT `+agentColumns+agentFrom+silentBefore, ms(since), t.future())
 	if err != nil || len(agents) == 0 {
 		return nil, nil, err
 	}
 	rows, err := many(t, "heartbeat", func(s scanner, v *Seen) error { return s.Scan(&v.AgentID, at{&v.At}, &v.State) },
-		`SELECT a.id, COALESCE(s.seen_at, 0), COALESCE(s.state, '') FROM agent a`+silentBefore, ms(since))
+		`SELECT a.id, COALESCE(s.seen_at, 0), COALESCE(s.state, '') FROM agent a`+silentBefore, ms(since), t.future())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -208,12 +212,12 @@ type Seen struct {
 	State   string // the last sync's state, "" before the first
 }
 
-// SaveSeen writes heartbeats; an older one never replaces a newer one.
+// SaveSeen writes heartbeats; an older one never replaces a newer one, unless that one is of the future.
 func (t *Tx) SaveSeen(seen []Seen) error {
 	for _, s := range seen {
 		if _, err := t.exec(`INSERT INTO agent_seen (agent_id, seen_at, state) VALUES ($1, $2, $3)
-			ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state WHERE agent_seen.seen_at < excluded.seen_at`,
-			s.AgentID, ms(s.At), s.State); err != nil {
+			ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state
+			WHERE agent_seen.seen_at < excluded.seen_at OR agent_seen.seen_at > $4`, s.AgentID, ms(s.At), s.State, t.future()); err != nil {
 			return err
 		}
 	}

@@ -85,8 +85,8 @@ func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, ac
 	return t.Record("attempt", a.ID, actor, reason, detail)
 }
 
-// StaleOffers returns the attempts that are still only offered since before a time.
+// StaleOffers returns the attempts that are still only offered since before a time, or since one in the future.
 func (t *Tx) StaleOffers(before time.Time, limit int) ([]*signalbox.Attempt, error) {
-	return many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE state = 'offered' AND offered_at < $1
-		ORDER BY offered_at LIMIT $2`, ms(before), limit)
+	return many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE state = 'offered'
+		AND (offered_at < $1 OR offered_at > $2) ORDER BY offered_at LIMIT $3`, ms(before), t.future(), limit)
 }

@@ -49,11 +49,11 @@ func (t *Tx) CreateTaskRun(r *signalbox.TaskRun, lease time.Duration, actor stri
 }
 
 // ClaimTaskRuns takes up to n runs that are to be tried and leases them: when they have not ended by then, somebody
-// else may take them.
+// else may take them. A lease that ends later than any could was given by a wrong clock.
 func (t *Tx) ClaimTaskRuns(n int, lease time.Duration) ([]*signalbox.TaskRun, error) {
 	return many(t, "task run", scanTaskRun, `UPDATE task_run SET lease_until = $1, attempts = attempts + 1
-		WHERE id IN (SELECT id FROM task_run WHERE status = 'running' AND run_at <= $2 AND lease_until <= $2 ORDER BY run_at, id LIMIT $3`+
-		t.skipLocked()+`) RETURNING `+taskRunColumns, ms(t.Now.Add(lease)), ms(t.Now), n)
+		WHERE id IN (SELECT id FROM task_run WHERE status = 'running' AND run_at <= $2 AND (lease_until <= $2 OR lease_until > $4)
+		ORDER BY run_at, id LIMIT $3`+t.skipLocked()+`) RETURNING `+taskRunColumns, ms(t.Now.Add(lease)), ms(t.Now), n, ms(t.Now.Add(lease+signalbox.ClockSlack)))
 }
 
 // KeepTaskRun makes the lease of a run that is being tried longer.

@@ -177,7 +177,7 @@ func testAgentLists(s *suite) {
 func testHeartbeats(s *suite) {
 	w := s.world()
 	a, b := s.agent(w, "a"), s.agent(w, "b")
-	at := time.Now().UTC().Truncate(time.Millisecond).Add(time.Hour)
+	at := time.Now().UTC().Truncate(time.Millisecond).Add(10 * time.Second)
 	save := func(seen ...store.Seen) {
 		s.Helper()
 		s.write(func(t *store.Tx) error { return t.SaveSeen(seen) })
@@ -213,6 +213,12 @@ func testHeartbeats(s *suite) {
 	})
 	save(store.Seen{AgentID: c.ID, At: at.Add(time.Hour), State: "gone"})
 	s.equal("one that has left", silent(at), []string{"c gone"})
+	// What a clock said before it was set back holds nothing up.
+	ahead := at.Add(20 * time.Hour)
+	save(store.Seen{AgentID: b.ID, At: ahead, State: "ahead"})
+	s.equal("in the future", silent(at), []string{"b ahead", "c gone"})
+	save(store.Seen{AgentID: b.ID, At: at.Add(time.Second), State: "new"})
+	s.equal("set back", silent(at), []string{"c gone"})
 	s.write(func(t *store.Tx) error {
 		left, err := t.Agent(c.ID)
 		if err != nil {

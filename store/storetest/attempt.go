@@ -37,6 +37,11 @@ func testAttempt(s *suite) {
 	}
 	s.equal("offers older than this one", stale(a.OfferedAt), []string(nil))
 	s.equal("offers up to this one", stale(a.OfferedAt.Add(time.Millisecond)), []string{a.ID})
+	setBack := get(s, func(t *store.Tx) ([]*signalbox.Attempt, error) {
+		t.Now = a.OfferedAt.Add(-2 * signalbox.ClockSlack)
+		return t.StaleOffers(t.Now.Add(-time.Minute), 10)
+	})
+	s.equal("an offer in the future", ids(setBack, func(a *signalbox.Attempt) string { return a.ID }), []string{a.ID})
 
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	a.State, a.FetchedAt, a.RunningAt, a.StopRequestedAt = signalbox.AttemptRunning, at, at.Add(1e6), at.Add(2e6)
