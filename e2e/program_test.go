@@ -129,8 +129,8 @@ func startProgram(t *testing.T, program string, env []string, args ...string) *p
 		if strings.Contains(p.out.String(), "WARNING: DATA RACE") {
 			t.Error("the race detector has found something")
 		}
-		if t.Failed() {
-			t.Logf("signalbox %s:\n%s", args[0], tail(p.out.String(), 8000))
+		if out := p.out.String(); t.Failed() && strings.Count(out, "\n") > 1 { // most servers only say where they are
+			t.Logf("signalbox %s:\n%s", args[0], tail(out, 8000))
 		}
 	})
 	return p
@@ -326,6 +326,14 @@ type attemptInfo struct{ Agent, State, Result, Reason string }
 // attempts is what the API tells of the tries of a job, the first one first.
 func (w *world) attempts(job string) []attemptInfo {
 	w.Helper()
+	var list struct{ Attempts []attemptInfo }
+	decode(w.T, w.request("/api/v1alpha/jobs/"+job+"/attempts"), &list)
+	return list.Attempts
+}
+
+// request returns what the API answers to a GET.
+func (w *world) request(path string) string {
+	w.Helper()
 	var info struct {
 		URL    string
 		CAFile string `json:"ca_file"`
@@ -336,7 +344,7 @@ func (w *world) attempts(job string) []attemptInfo {
 		client = trusting(w, info.CAFile, 1)
 		defer client.CloseIdleConnections()
 	}
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, info.URL+"/api/v1alpha/jobs/"+job+"/attempts", nil)
+	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, info.URL+path, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -348,9 +356,7 @@ func (w *world) attempts(job string) []attemptInfo {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		w.Fatalf("attempts of %s: %s %s (%v)", job, resp.Status, text, err)
+		w.Fatalf("GET %s: %s %s (%v)", path, resp.Status, text, err)
 	}
-	var list struct{ Attempts []attemptInfo }
-	decode(w.T, string(text), &list)
-	return list.Attempts
+	return string(text)
 }

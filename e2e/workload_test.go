@@ -38,7 +38,7 @@ func nextRelease(t *testing.T) string {
 // workload is a pipeline whose jobs print numbered lines and note that they ran.
 type workload struct {
 	*world
-	id                  string
+	id, pipeline        string
 	ran                 string // where jobs note that they ran
 	blocks, jobs, lines int
 	ended               chan struct{}
@@ -64,6 +64,11 @@ func (w *world) begin(blocks, jobs, lines int) *workload {
 	bare, _ := w.repository("numbers", pipeline)
 	w.run("project", "create", "numbers", "--git", bare)
 	l.id = w.startWorkflow("numbers")
+	var pipelines []struct {
+		ID string `json:"ppl_id"`
+	}
+	decode(w.T, w.request("/api/v1alpha/pipelines?wf_id="+l.id), &pipelines)
+	l.pipeline = pipelines[0].ID
 	w.until("a job runs", func() bool { _, err := os.Stat(l.ran); return err == nil })
 	go func() {
 		defer close(l.ended)
@@ -88,7 +93,7 @@ func (l *workload) check() {
 	select {
 	case <-l.ended:
 	case <-time.After(4 * time.Minute):
-		l.Fatal("the pipeline has not ended")
+		l.Fatalf("the pipeline has not ended:\n%s\n%s", l.request("/api/v1alpha/pipelines/"+l.pipeline+"?detailed=true"), l.run("agents"))
 	}
 	if l.d.Pipeline.Result != "passed" {
 		l.Errorf("the pipeline has %s (%s)", l.d.Pipeline.Result, l.d.Pipeline.Reason)
