@@ -231,7 +231,7 @@ func (h *Hub) saveHeartbeats(ctx context.Context) {
 	}
 	h.running.Store(running)
 	for len(seen) > 0 {
-		n := min(len(seen), 500)
+		n := min(len(seen), 2000)
 		part := seen[:n]
 		if err := h.Store.Write(ctx, func(tx *store.Tx) error { return tx.SaveSeen(part) }); err != nil {
 			h.Logger.Warn("heartbeats were not saved", "error", err)

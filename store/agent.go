@@ -1,6 +1,8 @@
 package store
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -214,14 +216,23 @@ type Seen struct {
 
 // SaveSeen writes heartbeats; an older one never replaces a newer one, unless that one is of the future.
 func (t *Tx) SaveSeen(seen []Seen) error {
+	if len(seen) == 0 {
+		return nil
+	}
+	newest := make(map[string]Seen, len(seen))
 	for _, s := range seen {
-		if _, err := t.exec(`INSERT INTO agent_seen (agent_id, seen_at, state) VALUES ($1, $2, $3)
-			ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state
-			WHERE agent_seen.seen_at < excluded.seen_at OR agent_seen.seen_at > $4`, s.AgentID, ms(s.At), s.State, t.future()); err != nil {
-			return err
+		if s.At.After(newest[s.AgentID].At) {
+			newest[s.AgentID] = s
 		}
 	}
-	return nil
+	var all rows
+	for _, id := range slices.Sorted(maps.Keys(newest)) { // two servers take the rows in the same order
+		all.add(id, ms(newest[id].At), newest[id].State)
+	}
+	_, err := t.execRows(`INSERT INTO agent_seen (agent_id, seen_at, state) SELECT * FROM `+t.rowsFrom(text, number, text)+` AS v WHERE true
+		ON CONFLICT (agent_id) DO UPDATE SET seen_at = excluded.seen_at, state = excluded.state
+		WHERE agent_seen.seen_at < excluded.seen_at OR agent_seen.seen_at > $2`, all, t.future())
+	return err
 }
 
 // LastSeen returns the newest stored heartbeat of every living agent.
