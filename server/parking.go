@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,6 +35,7 @@ type parking struct {
 	over    chan struct{} // closed when the listener is
 	ending  atomic.Bool
 	readers sync.Pool
+	common  atomic.Pointer[http.Header] // of the last answer that waited
 }
 
 type arrival struct {
@@ -71,6 +74,7 @@ func (p *parking) end() { p.ending.Store(true) }
 // then nothing has happened. rest must not use the request.
 func (p *parking) park(w http.ResponseWriter, r *http.Request, rest func(ctx context.Context, w http.ResponseWriter) error, fail func(http.ResponseWriter, error)) bool {
 	if pw, ok := w.(*parkedWriter); ok {
+		pw.header, pw.common = nil, p.share(pw.Header())
 		pw.rest, pw.fail = rest, fail
 		return true
 	}
@@ -85,9 +89,19 @@ func (p *parking) park(w http.ResponseWriter, r *http.Request, rest func(ctx con
 		conn = again.Conn
 	}
 	pw := p.writer(conn, keep && rw.Reader.Buffered() == 0)
-	pw.header, pw.rest, pw.fail = header, rest, fail
+	pw.header, pw.common = nil, p.share(header)
+	pw.rest, pw.fail = rest, fail
 	go p.answer(pw)
 	return true
+}
+
+// share returns a header that nobody changes any more, or the same one that others have: all that wait answer alike.
+func (p *parking) share(h http.Header) http.Header {
+	if known := p.common.Load(); known != nil && maps.EqualFunc(*known, h, slices.Equal) {
+		return *known
+	}
+	p.common.Store(&h)
+	return h
 }
 
 func (p *parking) writer(conn net.Conn, keep bool) *parkedWriter {
@@ -235,7 +249,8 @@ func guarded(fn func() error) (err error) {
 // parkedWriter writes one whole answer to a connection.
 type parkedWriter struct {
 	conn   net.Conn
-	header http.Header
+	header http.Header // nil while it is the common one
+	common http.Header // of many; nobody changes it
 	last   func() bool                                            // whether this is the last answer on the connection
 	rest   func(ctx context.Context, w http.ResponseWriter) error // what waits and answers; nil when the handler has answered
 	fail   func(http.ResponseWriter, error)
@@ -246,7 +261,12 @@ type parkedWriter struct {
 	err    error
 }
 
-func (w *parkedWriter) Header() http.Header { return w.header }
+func (w *parkedWriter) Header() http.Header {
+	if w.header == nil {
+		w.header = w.common.Clone()
+	}
+	return w.header
+}
 
 func (w *parkedWriter) WriteHeader(status int) {
 	if w.status == 0 {
@@ -268,15 +288,16 @@ func (w *parkedWriter) FlushError() error {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	w.header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	w.header.Set("Content-Length", strconv.Itoa(len(w.body)))
+	header := w.Header()
+	header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	header.Set("Content-Length", strconv.Itoa(len(w.body)))
 	if w.closes = w.last(); w.closes {
-		w.header.Set("Connection", "close")
+		header.Set("Connection", "close")
 	}
 	var b bytes.Buffer
 	b.Grow(512 + len(w.body))
 	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
-	if w.err = w.header.Write(&b); w.err != nil {
+	if w.err = header.Write(&b); w.err != nil {
 		return w.err
 	}
 	b.WriteString("\r\n")

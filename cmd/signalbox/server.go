@@ -37,7 +37,7 @@ func (c *ServerCmd) Run(ctx context.Context, g *Globals) error {
 		return err
 	}
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(34) // most of what a server holds are connections that wait; a little more work keeps it small
+		debug.SetGCPercent(38) // most of what a server holds are connections that wait; a little more work keeps it small
 	}
 	s, err := server.New(ctx, o)
 	if err != nil {
