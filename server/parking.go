@@ -249,8 +249,8 @@ func guarded(fn func() error) (err error) {
 // parkedWriter writes one whole answer to a connection.
 type parkedWriter struct {
 	conn   net.Conn
-	header http.Header // nil while it is the common one
-	common http.Header // of many; nobody changes it
+	header http.Header                                            // nil while it is the common one
+	common http.Header                                            // of many; nobody changes it
 	last   func() bool                                            // whether this is the last answer on the connection
 	rest   func(ctx context.Context, w http.ResponseWriter) error // what waits and answers; nil when the handler has answered
 	fail   func(http.ResponseWriter, error)
