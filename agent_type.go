@@ -127,10 +127,11 @@ const (
 	MinLease    = 2 * time.Minute
 	MaxLease    = 24 * time.Hour
 	LeaseMargin = time.Minute
-	// ClockSlack is how far the clocks of servers may be apart. A stored time that lies further in the future was written
-	// by a clock that has been set back since, and nothing waits for it.
-	ClockSlack = time.Minute
 )
+
+// ClockSlack is how far the clocks of servers may be apart. A stored time that lies further in the future was written
+// by a clock that has been set back since, and nothing waits for it.
+const ClockSlack = time.Minute
 
 // Permits tells whether jobs of a workflow may run on agents of a type: nil, or an error that says why not and what to do.
 func (t *AgentType) Permits(p *Project, w *Workflow) error {

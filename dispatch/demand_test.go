@@ -16,10 +16,7 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
-	"github.com/signalbox-ci/signalbox/engine"
-	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
-	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // scaler asks a route as an autoscaler does.
@@ -250,16 +247,7 @@ func TestRegistrationsAreTold(t *testing.T) {
 
 func TestWhatAutoscalersAskCostsTheSameForAnyNumber(t *testing.T) {
 	var statements atomic.Int64
-	st := storetest.Open(t, store.Options{Dir: t.TempDir(), OnStatement: func(string) { statements.Add(1) }})
-	keys, err := auth.NewKeyring(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	eng := engine.New(engine.Options{Store: st})
-	h, err := New(Options{Store: st, Engine: eng, Log: joblog.New(joblog.Options{Store: st}), Keys: keys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	st, eng, h := hubOn(t, store.Options{Dir: t.TempDir(), OnStatement: func(string) { statements.Add(1) }})
 	write := func(fn func(*store.Tx) error) {
 		t.Helper()
 		if err := st.Write(t.Context(), fn); err != nil {

@@ -136,11 +136,7 @@ func TestAnOfferNobodyFetchesGoesBack(t *testing.T) {
 
 func TestALostAgentEndsItsJobWithItsOwnReason(t *testing.T) {
 	bubble(t, func(r *replay) {
-		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
-		job := r.job()
-		r.say(token, waits)
-		r.fetch(token, job)
-		r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
+		token, job, _ := r.busy("one-agent")
 		time.Sleep(14 * time.Minute)
 		if j := r.jobRow(job); j.State != signalbox.JobRunning {
 			r.Fatalf("after 14 minutes the job is %s %s", j.State, j.Reason)
@@ -158,18 +154,11 @@ func TestALostAgentEndsItsJobWithItsOwnReason(t *testing.T) {
 
 func TestAnAgentIsLostThoughItsLastWordIsOfTheFuture(t *testing.T) {
 	bubble(t, func(r *replay) {
-		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
-		job := r.job()
-		r.say(token, waits)
-		r.fetch(token, job)
-		r.say(token, agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job})
+		_, job, _ := r.busy("one-agent")
+		agent := r.agentRow("one-agent").ID
 		time.Sleep(time.Minute) // what it said is stored by now
 		r.write(func(tx *store.Tx) error {
-			a, err := tx.AgentByName("one-agent")
-			if err != nil {
-				return err
-			}
-			return tx.SaveSeen([]store.Seen{{AgentID: a.ID, At: tx.Now.Add(20 * time.Hour), State: "running-job"}})
+			return tx.SaveSeen([]store.Seen{{AgentID: agent, At: tx.Now.Add(20 * time.Hour), State: "running-job"}})
 		})
 		time.Sleep(16 * time.Minute)
 		if j := r.jobRow(job); j.Result != signalbox.JobFailed || j.Reason != signalbox.ReasonAgentLost {
@@ -180,12 +169,7 @@ func TestAnAgentIsLostThoughItsLastWordIsOfTheFuture(t *testing.T) {
 
 func TestAnAgentThatForgotItsJob(t *testing.T) {
 	bubble(t, func(r *replay) {
-		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
-		job := r.job()
-		r.say(token, waits)
-		r.fetch(token, job)
-		running := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
-		r.say(token, running)
+		token, job, running := r.busy("one-agent")
 		r.say(token, waits) // a late copy of an old request
 		time.Sleep(19 * time.Second)
 		r.say(token, running)
@@ -298,12 +282,7 @@ func TestAnAgentThatHangsUpGetsNoOffer(t *testing.T) {
 // the answer of the first.
 func TestANewerSyncIsTheOneThatIsTold(t *testing.T) {
 	bubble(t, func(r *replay) {
-		token := r.register(agentapi.RegisterRequest{Name: "one-agent"})
-		job := r.job()
-		r.say(token, waits)
-		r.fetch(token, job)
-		runs := agentapi.SyncRequest{State: agentapi.StateRunningJob, JobID: job}
-		r.say(token, runs)
+		token, job, runs := r.busy("one-agent")
 		type answer struct {
 			after  time.Duration
 			action agentapi.Action

@@ -92,11 +92,7 @@ func countStatements(t *testing.T, o store.Options) {
 // hubOn is a hub on a store of its own, which does nothing by itself.
 func hubOn(t *testing.T, o store.Options) (*store.Store, *engine.Engine, *Hub) {
 	t.Helper()
-	st, err := store.Open(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t, o)
 	keys, err := auth.NewKeyring(make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)

@@ -128,8 +128,8 @@ func list(from, n int) string {
 	return b.String()
 }
 
-// oneOf returns placeholders from $1 on, and their arguments, for IN. The last of the values, of which there is one at least, is
-// repeated until there are a power of two of them: few texts of statements, which databases prepare once.
+// oneOf returns placeholders from $1 on, and their arguments, for IN; vs may not be empty. Its last value is repeated until a power
+// of two of them are there: few texts of statements, which databases prepare once.
 func oneOf(vs []string) (string, []any) {
 	n := 1
 	for n < len(vs) {
