@@ -83,7 +83,7 @@ func benchSaturation(b *testing.B, database string, agents int, tls bool) {
 	l.order("serve", nil)
 	l.await("parked")
 	for b.Loop() {
-		l.order("flood", map[string]any{"seconds": 1}) // each agent's first sync is stored
+		l.order("flood", map[string]any{"seconds": 5}) // each agent's first sync is stored, and its next one reads that
 		l.await("flooded")
 		before := s.cpu(b)
 		l.order("flood", map[string]any{"seconds": 10})
