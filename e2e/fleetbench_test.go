@@ -83,8 +83,11 @@ func benchSaturation(b *testing.B, database string, agents int, tls bool) {
 	l.order("serve", nil)
 	l.await("parked")
 	for b.Loop() {
-		l.order("flood", map[string]any{"seconds": 5}) // each agent's first sync is stored, and its next one reads that
-		l.await("flooded")
+		// Each agent's first sync is stored, and its next one reads that.
+		for settled, tries := false, 0; !settled && tries < 20; tries++ {
+			l.order("flood", map[string]any{"seconds": 5})
+			settled = l.await("flooded").Syncs > 4*agents
+		}
 		before := s.cpu(b)
 		l.order("flood", map[string]any{"seconds": 10})
 		f := l.await("flooded")

@@ -1,6 +1,8 @@
 package queue
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -19,18 +21,66 @@ func ExplainJob(tx *store.Tx, j *signalbox.Job, started time.Time) (Explanation,
 		s.Agent = at.AgentName
 	}
 	if j.State == signalbox.JobQueued {
-		if err := s.readType(tx); err != nil {
+		if err := s.readType(tx, j.AgentType); err != nil {
 			return Explanation{}, err
 		}
-		if err := s.readLines(tx); err != nil {
+		u, err := s.readLines(tx, j.AgentType)
+		if err != nil {
+			return Explanation{}, err
+		}
+		p, err := tx.Project(j.ProjectID)
+		if err != nil {
+			return Explanation{}, err
+		}
+		s.limit(p, u)
+		if s.Ahead, err = tx.AheadInLine(j); err != nil {
 			return Explanation{}, err
 		}
 	}
 	return Explain(s), nil
 }
 
-func (s *Snapshot) readType(tx *store.Tx) (err error) {
-	s.Type, err = tx.AgentType(s.Job.AgentType)
+// Waiting is a queued job and why it waits.
+type Waiting struct {
+	Job *signalbox.Job
+	Why Explanation
+}
+
+// ExplainWaiting answers for the first n jobs that wait for an agent type, of every project at most n, in the order in which they
+// are expected to start. It reads what they share once.
+func ExplainWaiting(tx *store.Tx, agentType string, n int, started time.Time) ([]Waiting, error) {
+	waiting, err := tx.WaitingOf(agentType, n)
+	if err != nil || len(waiting) == 0 {
+		return nil, err
+	}
+	s := Snapshot{Now: tx.Now, Server: started}
+	if err := s.readType(tx, agentType); err != nil {
+		return nil, err
+	}
+	u, err := s.readLines(tx, agentType)
+	if err != nil {
+		return nil, err
+	}
+	projects := map[string]*signalbox.Project{}
+	out := make([]Waiting, len(waiting))
+	for i, w := range waiting {
+		p := projects[w.Job.ProjectID]
+		if p == nil {
+			if p, err = tx.Project(w.Job.ProjectID); err != nil {
+				return nil, err
+			}
+			projects[p.ID] = p
+		}
+		s.Job, s.Ahead = &w.Job, w.Ahead
+		s.limit(p, u)
+		out[i] = Waiting{&w.Job, Explain(s)}
+	}
+	slices.SortStableFunc(out, func(a, b Waiting) int { return cmp.Compare(a.Why.Position, b.Why.Position) })
+	return out, nil
+}
+
+func (s *Snapshot) readType(tx *store.Tx, agentType string) (err error) {
+	s.Type, err = tx.AgentType(agentType)
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
 		all, err := tx.AgentTypes()
 		for _, t := range all {
@@ -56,30 +106,24 @@ func (s *Snapshot) readType(tx *store.Tx) (err error) {
 		s.Gone, err = tx.LastGone(s.Type.ID)
 		return err
 	}
-	if s.Started, err = tx.StartedOf(s.Job.AgentType); err != nil {
+	if s.Started, err = tx.StartedOf(agentType); err != nil {
 		return err
 	}
-	s.RanFor, err = tx.RanFor(s.Job.AgentType, 50)
+	s.RanFor, err = tx.RanFor(agentType, 50)
 	return err
 }
 
-func (s *Snapshot) readLines(tx *store.Tx) error {
-	j := s.Job
-	p, err := tx.Project(j.ProjectID)
+func (s *Snapshot) readLines(tx *store.Tx, agentType string) (u usage, err error) {
+	lines, err := tx.Lines(agentType)
 	if err != nil {
-		return err
+		return u, err
 	}
-	lines, err := tx.Lines(j.AgentType)
-	if err != nil {
-		return err
+	if u, err = readUsage(tx, agentType, lines); err != nil {
+		return u, err
 	}
-	u, err := readUsage(tx, j.AgentType, lines)
+	queued, err := tx.QueuedOf(agentType)
 	if err != nil {
-		return err
-	}
-	queued, err := tx.QueuedOf(j.AgentType)
-	if err != nil {
-		return err
+		return u, err
 	}
 	var ids []string
 	for _, l := range lines {
@@ -87,9 +131,9 @@ func (s *Snapshot) readLines(tx *store.Tx) error {
 			ids = append(ids, l.ProjectID)
 		}
 	}
-	heads, err := tx.HeadsOf(j.AgentType, ids, 1)
+	heads, err := tx.HeadsOf(agentType, ids, 1)
 	if err != nil {
-		return err
+		return u, err
 	}
 	head := map[string][]*store.QueuedJob{}
 	for _, h := range heads {
@@ -101,14 +145,15 @@ func (s *Snapshot) readLines(tx *store.Tx) error {
 			Queued: queued[l.ProjectID],
 		})
 	}
-	if s.Ahead, err = tx.AheadInLine(j); err != nil {
-		return err
-	}
+	return u, nil
+}
+
+// limit sets the limits that hold for jobs of a project.
+func (s *Snapshot) limit(p *signalbox.Project, u usage) {
 	s.Project = p.Name
 	s.Limits = []Limit{
 		{"project", p.Name, p.MaxRunningJobs, u.ofProject[p.ID]},
-		{"agent_type", j.AgentType, u.limits.agentType, u.ofType},
+		{"agent_type", s.Job.AgentType, u.limits.agentType, u.ofType},
 		{"organization", "", u.limits.organization, u.organization},
 	}
-	return nil
 }

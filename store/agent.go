@@ -34,6 +34,7 @@ func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) (created m
 	if len(agents) == 0 {
 		return nil, nil
 	}
+	t.Wake(AnyAgent)
 	var all, seen, events rows
 	for i, a := range agents {
 		if a.ID == "" {

@@ -31,6 +31,7 @@ func (t *Tx) CreateAgentType(a *signalbox.AgentType, actor string) error {
 		a.Projects = signalbox.ProjectsAll
 	}
 	a.CreatedAt, a.UpdatedAt = t.Now, t.Now
+	t.Wake(AnyAgent)
 	roles, err := listText(a.Naming.Roles)
 	if err != nil {
 		return err
@@ -96,12 +97,13 @@ func (t *Tx) UpdateAgentType(a *signalbox.AgentType, actor, detail string) error
 	if err := changed(n, "agent type", a.Name); err != nil {
 		return err
 	}
-	t.Wake(KeyRoom)
+	t.Wake(KeyRoom, AnyAgent)
 	return t.Record("agent_type", a.ID, actor, "changed", detail)
 }
 
 // DeleteAgentType marks an agent type as deleted; its name is free again and its tokens are revoked.
 func (t *Tx) DeleteAgentType(id, actor string) error {
+	t.Wake(AnyAgent)
 	n, err := t.exec(`UPDATE agent_type SET deleted_at = $1 WHERE id = $2 AND deleted_at = 0`, ms(t.Now), id)
 	if err != nil {
 		return err

@@ -117,6 +117,7 @@ const refusedColumns = `r.agent_type_id, COALESCE(y.name, ''), r.reason, r.detai
 // SaveRefused adds registrations that were turned away to those that are known. Of each type, and of no type, the newest
 // signalbox.RefusedLimit stay.
 func (t *Tx) SaveRefused(refused []*signalbox.RefusedRegistration) error {
+	t.Wake(KeyRefused)
 	types := map[string]bool{}
 	for _, r := range refused {
 		types[r.AgentTypeID] = true

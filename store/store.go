@@ -215,6 +215,17 @@ func KeyAttempt(id string) string    { return "attempt:" + id }
 func KeyLog(attemptID string) string { return "log:" + attemptID }
 func KeyProject(id string) string    { return "project:" + id }
 
+// Keys of anything of one kind. They are watched, and woken with each key of that kind.
+const (
+	AnyAgent    = "agent:*"
+	AnyJob      = "job:*"
+	AnyProject  = "project:*"
+	AnyWorkflow = "workflow:*"
+)
+
+// KeyRefused is woken whenever a registration was turned away.
+const KeyRefused = "refused"
+
 // KeyQueue is woken whenever a job of any type becomes queued.
 const KeyQueue = "queue"
 

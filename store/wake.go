@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strings"
 	"sync"
 )
 
@@ -29,6 +30,11 @@ func (w *localWaker) notify(keys []string) {
 	for _, k := range keys {
 		for c := range w.watchers[k] {
 			poke(c)
+		}
+		if kind, _, found := strings.Cut(k, ":"); found {
+			for c := range w.watchers[kind+":*"] {
+				poke(c)
+			}
 		}
 	}
 }

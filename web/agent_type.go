@@ -103,6 +103,7 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 		rw.Header().Set("Cache-Control", "no-store")
 	}
 	s.Title, s.Section, s.Script, s.Crumbs = name, "agents", "page", []Link{{"Agents", "/agents"}}
+	s.Topics = []string{"agents", "queue"}
 	return w.render(rw, http.StatusOK, "agent-type", s, b)
 }
 

@@ -113,6 +113,7 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 		hideAddresses(b.Types)
 	}
 	s.Title, s.Section, s.Script = "Agents", "agents", "page"
+	s.Topics = []string{"agents", "queue"}
 	return w.render(rw, http.StatusOK, "agents", s, b)
 }
 

@@ -90,6 +90,9 @@ func (a *assets) sprite(page []byte) string {
 	for _, class := range lampClasses {
 		want[class] = true
 	}
+	for _, name := range []string{"search", "branch", "pr", "tagi", "repo", "server", "term", "link"} {
+		want[name] = true // of the jump-to box
+	}
 	for _, m := range iconUse.FindAllSubmatch(page, -1) {
 		want[string(m[1])] = true
 	}

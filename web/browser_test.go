@@ -75,6 +75,11 @@ func TestBrowser(t *testing.T) {
 		{"project", "/projects/parcel-api"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
+		{"activity", "/activity"},
+		{"activity-pipelines", "/activity?tab=pipelines"},
+		{"activity-queue", "/activity?tab=queue"},
+		{"activity-nothing", "/activity?q=nothing"},
+		{"search", "/search?q=pa"},
 		{"agents", "/agents"},
 		{"admin-agents", "/agents"},
 		{"admin-refused", "/agents/refused"},
@@ -101,7 +106,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}

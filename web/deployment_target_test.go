@@ -102,7 +102,7 @@ func TestDeploymentPages(t *testing.T) {
 	if strings.Count(third, "<tr>") != 4 || strings.Contains(third, `rel="next"`) {
 		t.Errorf("the last page has %d rows or something older", strings.Count(third, "<tr>")-1)
 	}
-	if again := page(base + "/production" + link(third, "prev")); again != second {
+	if again := page(base + "/production" + link(third, "prev")); inMain(again) != inMain(second) {
 		t.Error("back from the last page is not the page before it")
 	}
 	if again := page(base + "/production" + link(second, "prev")); strings.Contains(again, `rel="prev"`) || !strings.Contains(again, "subject not allowed") {
@@ -179,4 +179,10 @@ func TestAPromotionThroughATargetOnThePage(t *testing.T) {
 	if text := page(); strings.Count(text, "Promote…") != 1 || strings.Contains(text, "may deploy to production.") {
 		t.Error("an administrator may promote to production, and the page does not offer it, or offers more")
 	}
+}
+
+// inMain is what a page holds without the bar around it.
+func inMain(page string) string {
+	_, text, _ := strings.Cut(page, "<main")
+	return text
 }

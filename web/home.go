@@ -97,6 +97,7 @@ func (w *Web) getHome(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.Title, s.Section, s.Script = "Home", "projects", "page"
+	s.Topics = []string{"workflows", "agents"}
 	return w.render(rw, http.StatusOK, "home", s, b)
 }
 
@@ -167,6 +168,7 @@ func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
 		b.Older = at(n + 1)
 	}
 	s.Title, s.Section, s.Script = b.Project.Name, "projects", "page"
+	s.Topics = []string{"project:" + b.Project.ID}
 	s.Crumbs = []Link{{"Projects", "/"}}
 	return w.render(rw, http.StatusOK, "project", s, b)
 }

@@ -75,7 +75,7 @@ func TestPages(t *testing.T) {
 		{"/agents", 200, []string{"build-03", "s1-mac", "No agent is connected", "1\u00a0job waits"}},
 		{"/workflows/" + s.workflow.ID, 200, []string{
 			"<svg width=", "Docs site", "Needs Integration", "Waits for an agent of s1-linux", "Skipped: its condition did not hold", "Infrastructure failure",
-			"15 of 17", "/stop", "The same as a list", "The limiter keeps its counts", "text/event-stream|/workflows/" + s.workflow.ID + "/events",
+			"15 of 17", "/stop", "The same as a list", "The limiter keeps its counts", `data-topics="workflow:` + s.workflow.ID + `"`,
 		}},
 		{"/workflows/" + s.workflow.ID + "?pipeline_id=" + s.pipeline.ID, 200, []string{"Build and test"}},
 		{"/workflows/" + s.workflow.ID + "?pipeline_id=" + signalbox.NewID(), 404, []string{"There is no such pipeline"}},

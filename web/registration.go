@@ -187,5 +187,6 @@ func (w *Web) getRefused(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.Title, s.Section, s.Script, s.Crumbs = "Refused registrations", "agents", "page", []Link{{"Agents", "/agents"}}
+	s.Topics = []string{"agents"}
 	return w.render(rw, http.StatusOK, "refused", s, b)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/signalbox-ci/signalbox"
@@ -26,6 +27,7 @@ func parseTemplates(a *assets) (*template.Template, error) {
 			}
 			return template.HTML(`<svg class="ico" aria-hidden="true"><use href="#i-` + name + `"/></svg>`)
 		},
+		"join":   func(parts []string) string { return strings.Join(parts, " ") },
 		"add":    func(a, b int) int { return a + b },
 		"agents": func(rows []agentRow, manage bool) agentTable { return agentTable{rows, manage} },
 	})
@@ -34,11 +36,16 @@ func parseTemplates(a *assets) (*template.Template, error) {
 
 // Shell is what every page shows around its content.
 type Shell struct {
-	Title   string // before " · Signalbox"
-	Section string // which entry of the bar is current: projects, agents
-	Favicon string // class of the page's state, "none"
-	Script  string // the page's module, "" for none
-	Stream  string // where live updates come from, "" for none
+	Title   string   // before " · Signalbox"
+	Section string   // which entry of the bar is current: projects, activity, agents
+	Favicon string   // class of the page's state, "none"
+	Script  string   // the page's module, "" for none
+	Topics  []string // what the page shows; it is loaded again when one of them changes
+	Stream  string   // where more than that comes from, "" for none
+	Theme   string   // light, dark, or "" for what the system has
+	Keys    bool     // single keys do something
+	Jump    string   // what the jump-to box holds
+	Path    string   // of the page, to come back to
 	Wide    bool
 	Narrow  bool
 	User    *signalbox.User
@@ -60,7 +67,7 @@ type page struct {
 
 // shell fills what does not depend on the page.
 func (w *Web) shell(r *http.Request, tx *store.Tx) (Shell, error) {
-	s := Shell{Favicon: "none"}
+	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI()}
 	if s.User = route.ActorFrom(r.Context()).User; s.User != nil {
 		s.Initial = initials(s.User.Name)
 	}
@@ -168,4 +175,15 @@ func visible(text []byte) []byte {
 
 func bidi(r rune) bool {
 	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c
+}
+
+// part writes a piece of a page, for scripts that put it into one.
+func (w *Web) part(rw http.ResponseWriter, name string, body any) error {
+	var out bytes.Buffer
+	if err := w.templates.ExecuteTemplate(&out, name, body); err != nil {
+		return fmt.Errorf("render %s: %w", name, err)
+	}
+	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+	_, err := rw.Write(visible(out.Bytes()))
+	return err
 }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"sync"
 	"time"
-
-	"github.com/signalbox-ci/signalbox/store"
 )
 
 // heartbeat is how often a stream says that it is alive; proxies close connections on which nothing happens.
@@ -81,29 +79,4 @@ func (w *Web) changes(ctx context.Context, s *stream, woken <-chan struct{}) err
 			}
 		}
 	}
-}
-
-func (w *Web) getWorkflowEvents(rw http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	woken, stop := w.o.Store.Watch(store.KeyWorkflow(id))
-	defer stop()
-	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
-		_, err := tx.Workflow(id)
-		return orNotFound(err, "workflow")
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), w.o.StreamTTL)
-	defer cancel()
-	s, err := newStream(rw)
-	if err != nil {
-		return nil // the browser is gone
-	}
-	// Something may have changed between the page and this stream.
-	if err := s.send("changed", "", struct{}{}); err != nil {
-		return nil
-	}
-	_ = w.changes(ctx, s, woken) // it fails when the browser is gone, which is how streams end
-	return nil
 }

@@ -260,24 +260,31 @@ func TestJobEvents(t *testing.T) {
 	}
 }
 
-func TestWorkflowEvents(t *testing.T) {
+func TestEvents(t *testing.T) {
 	s := newBusySite(t)
-	resp, err := http.Get(s.url + "/workflows/" + s.workflow.ID + "/events")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	in := bufio.NewScanner(resp.Body)
-	next := func() string {
-		for in.Scan() {
-			if strings.HasPrefix(in.Text(), "event: ") {
-				return in.Text()
-			}
+	follow := func(topics string) (next func() string) {
+		resp, err := http.Get(s.url + "/ui/events?topics=" + topics)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return ""
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		in := bufio.NewScanner(resp.Body)
+		return func() string {
+			for in.Scan() {
+				if name, ok := strings.CutPrefix(in.Text(), "event: "); ok {
+					in.Scan()
+					return name + " " + strings.TrimPrefix(in.Text(), "data: ")
+				}
+			}
+			return ""
+		}
 	}
-	if got := next(); got != "event: changed" {
-		t.Errorf("the stream begins with %q", got)
+	workflow := "workflow:" + s.workflow.ID
+	own, other, all := follow(workflow), follow("workflow:another,queue"), follow("workflows,agents")
+	for _, next := range []func() string{own, other, all} {
+		if got := next(); got != "alive {}" {
+			t.Errorf("the stream begins with %q", got)
+		}
 	}
 	s.write(func(tx *store.Tx) error {
 		p, err := tx.Pipeline(s.pipeline.ID)
@@ -286,11 +293,33 @@ func TestWorkflowEvents(t *testing.T) {
 		}
 		return tx.UpdatePipeline(p, "engine", "test", "")
 	})
-	if got := next(); got != "event: changed" {
+	if got := own(); got != `changed {"topics":["`+workflow+`"]}` {
 		t.Errorf("a change is told as %q", got)
 	}
-	if status, _ := s.get("/workflows/none/events"); status != 404 {
-		t.Errorf("the stream of no workflow answers %d", status)
+	if got := all(); got != `changed {"topics":["workflows"]}` {
+		t.Errorf("a change of any workflow is told as %q", got)
+	}
+	s.store.Notify(store.KeyRefused, store.KeyQueue)
+	if got := all(); got != `changed {"topics":["agents"]}` {
+		t.Errorf("a refused registration is told as %q", got)
+	}
+	if got := other(); got != `changed {"topics":["queue"]}` { // and nothing of another workflow
+		t.Errorf("the queue's change is told as %q", got)
+	}
+
+	// One answer, for browsers behind a proxy that holds streams up.
+	if _, text := s.get("/ui/events?wait=1&topics=queue"); text != `{"topics":[]}`+"\n" {
+		t.Errorf("when nothing happens the answer is %q", text)
+	}
+	for _, bad := range []string{"", "nonsense", "workflow:", "workflow:*", "log:x", "queue,what", strings.Repeat("x", 200), "job:" + strings.Repeat("x", 200)} {
+		if status, _ := s.get("/ui/events?topics=" + bad); status != 400 {
+			t.Errorf("following %.20q answers %d", bad, status)
+		}
+	}
+	for _, bad := range []string{"0", "61", "x"} {
+		if status, _ := s.get("/ui/events?topics=queue&wait=" + bad); status != 400 {
+			t.Errorf("waiting for %q answers %d", bad, status)
+		}
 	}
 }
 

@@ -107,7 +107,7 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	}
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Title, 80), b.Ref, b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
-	s.Stream = "/workflows/" + b.Workflow.ID + "/events"
+	s.Topics = []string{"workflow:" + b.Workflow.ID}
 	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {b.Ref, branchURL(b.Project, b.Workflow)}}
 	return w.render(rw, http.StatusOK, "workflow", s, b)
 }

@@ -41,17 +41,17 @@ func testWakeUps(s *suite) {
 
 	project, workflow, pipeline := store.KeyProject(w.project.ID), store.KeyWorkflow(w.workflow.ID), store.KeyPipeline(w.pipeline.ID)
 	job, agent, log := store.KeyJob(j.ID), store.KeyAgent(a.ID), store.KeyLog(logID)
-	all := []string{project, workflow, pipeline, job, agent, log, store.KeyQueue, "custom"}
+	all := []string{project, workflow, pipeline, job, agent, log, store.KeyQueue, "custom", store.AnyAgent, store.AnyJob, store.AnyWorkflow, store.AnyProject}
 	for _, c := range []struct {
 		name string
 		act  func()
 		want []string
 	}{
-		{"a workflow", func() { s.workflow(w.project.ID, "main", "x") }, []string{project}},
-		{"a pipeline", func() { s.pipeline(w.workflow, "q") }, []string{project, workflow}},
+		{"a workflow", func() { s.workflow(w.project.ID, "main", "x") }, []string{project, store.AnyProject, store.AnyWorkflow}},
+		{"a pipeline", func() { s.pipeline(w.workflow, "q") }, []string{project, workflow, store.AnyWorkflow, store.AnyProject}},
 		{"a pipeline's change", func() {
 			s.write(func(t *store.Tx) error { p := *w.pipeline; return t.UpdatePipeline(&p, "engine", "x", "") })
-		}, []string{project, workflow, pipeline}},
+		}, []string{project, workflow, pipeline, store.AnyWorkflow, store.AnyProject}},
 		{"a job", func() { s.job(w, 1, 50) }, []string{store.KeyQueue}},
 		{"an offer", func() {
 			s.write(func(t *store.Tx) error {
@@ -59,35 +59,35 @@ func testWakeUps(s *suite) {
 				n.State = signalbox.JobOffered
 				return t.UpdateJob(&n, j.State, "x", "y", "")
 			})
-		}, []string{job, pipeline, workflow}},
+		}, []string{job, pipeline, workflow, store.AnyJob, store.AnyWorkflow}},
 		{"a withdrawal", func() {
 			s.write(func(t *store.Tx) error { return t.UpdateJob(j, signalbox.JobOffered, "x", "y", "") })
-		}, []string{job, pipeline, workflow, store.KeyQueue}},
+		}, []string{job, pipeline, workflow, store.KeyQueue, store.AnyJob, store.AnyWorkflow}},
 		{"an attempt's change", func() {
 			s.write(func(t *store.Tx) error {
 				n := *attempt
 				n.State = signalbox.AttemptFetched
 				return t.UpdateAttempt(&n, attempt.State, "x", "y", "")
 			})
-		}, []string{agent}},
+		}, []string{agent, store.AnyAgent}},
 		{"an agent's change", func() {
 			s.write(func(t *store.Tx) error { n := *a; return t.UpdateAgent(&n, "", "x", "", "") })
-		}, []string{agent}},
+		}, []string{agent, store.AnyAgent}},
 		{"an agent's new token", func() {
 			s.write(func(t *store.Tx) error { return t.SetAgentToken(a.ID, "new") })
-		}, []string{agent}},
+		}, []string{agent, store.AnyAgent}},
 		{"a log", func() {
 			s.writeLog(func(t *store.LogTx) error { t.Wake(log); return nil })
 		}, []string{log}},
 		{"a key of the caller", func() { s.write(func(t *store.Tx) error { t.Wake("custom"); return nil }) }, []string{"custom"}},
-		{"a notification", func() { s.s.Notify("custom", job) }, []string{"custom", job}},
+		{"a notification", func() { s.s.Notify("custom", job) }, []string{"custom", job, store.AnyJob}},
 		{"a view", func() { s.read(func(t *store.Tx) error { t.Wake("custom"); return nil }) }, nil},
 		{"a failed write", func() {
 			_ = s.s.Write(context.Background(), func(t *store.Tx) error { t.Wake("custom"); return errors.New("no") })
 		}, nil},
 		{"a deleted project", func() {
 			s.write(func(t *store.Tx) error { return t.DeleteProject(w.project.ID, "ann") })
-		}, []string{project}},
+		}, []string{project, store.AnyProject}},
 	} {
 		slices.Sort(c.want)
 		s.equal("woken by "+c.name, s.woken(all, c.act), c.want)

@@ -27,12 +27,12 @@ export async function refresh() {
   }
 }
 
-/** @param {string} text */
-function tell(text) {
+/** Says something above the page, nothing when text is "". @param {string} text */
+export function tell(text) {
   const banner = document.getElementById("banner");
   if (!banner) return;
   banner.textContent = text;
-  banner.hidden = false;
+  banner.hidden = text === "";
 }
 
 /** @param {Document} fresh */

@@ -22,7 +22,7 @@ function set(el, text) {
 }
 
 export function tick() {
-  if (document.hidden) return;
+  if (document.hidden || "stale" in document.documentElement.dataset) return;
   const now = Date.now();
   for (const el of document.querySelectorAll("[data-since]")) set(el, clock(now - Number(el.getAttribute("data-since"))));
   for (const el of document.querySelectorAll("[data-ago]")) set(el, ago(Math.floor(now / 1000) - Number(el.getAttribute("data-ago"))));
