@@ -274,17 +274,9 @@ func pipelineRows(pipelines []*store.ActivePipeline, now time.Time) []pipelineRo
 		out = append(out, row)
 	}
 	slices.SortStableFunc(out, func(x, y pipelineRow) int {
-		return cmp.Compare(boolRank(x.Lamp == lampRunning), boolRank(y.Lamp == lampRunning))
+		return btoi(x.Lamp == lampRunning) - btoi(y.Lamp == lampRunning)
 	})
 	return out
-}
-
-// boolRank sorts what holds last.
-func boolRank(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 func (w *Web) readQueueTab(tx *store.Tx, b *activityBody, lines []*store.LineCount) error {

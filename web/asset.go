@@ -20,15 +20,16 @@ var staticFiles embed.FS
 // assets are the static files. Their address holds a hash over all of them, so that browsers may keep them for ever and
 // modules can import one another by relative names.
 type assets struct {
-	hash  string
-	files map[string][]byte
-	icons map[string]string // name without "i-" to the symbol element
+	hash   string
+	files  map[string][]byte
+	packed map[string][]byte // the same compressed, where that pays
+	icons  map[string]string // name without "i-" to the symbol element
 }
 
 var symbol = regexp.MustCompile(`(?s)<symbol id="i-([a-z0-9-]+)".*?</symbol>`)
 
 func newAssets() (*assets, error) {
-	a := &assets{files: map[string][]byte{}, icons: map[string]string{}}
+	a := &assets{files: map[string][]byte{}, packed: map[string][]byte{}, icons: map[string]string{}}
 	var css bytes.Buffer
 	err := fs.WalkDir(staticFiles, "static", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -71,6 +72,11 @@ func newAssets() (*assets, error) {
 	for _, name := range names {
 		fmt.Fprintf(sum, "%s %d\n", name, len(a.files[name]))
 		sum.Write(a.files[name])
+	}
+	for name, text := range a.files {
+		if len(text) >= worthPacking {
+			a.packed[name] = pack(text)
+		}
 	}
 	a.hash = hex.EncodeToString(sum.Sum(nil))[:16]
 	return a, nil
@@ -143,6 +149,11 @@ func (w *Web) getAsset(rw http.ResponseWriter, r *http.Request) error {
 	if r.PathValue("hash") == w.assets.hash {
 		h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		h.Set("ETag", `"`+w.assets.hash+`"`)
+	}
+	h.Add("Vary", "Accept-Encoding")
+	if small, ok := w.assets.packed[name]; ok && takesGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		text = small
 	}
 	_, err := rw.Write(text)
 	return err

@@ -56,7 +56,7 @@ func TestPromotionsOnThePage(t *testing.T) {
 	for _, want := range []string{
 		"Skipped: its run condition does not hold (line 9)", "After the pipeline", "report", "p.yml:3:4: warning: &lt;b&gt;look&lt;/b&gt;",
 		"automatic when result = &#39;passed&#39;", "Production &lt;x&gt;", `name="p.WHERE"`, `<option value="eu" selected>`, `name="p.VERSION" value="" required`,
-		"The pipeline has not passed", "Refused: not &lt;allowed&gt;", "pipeline_id=made-id", "Run failed jobs again", "Run all again", "Where to",
+		"The pipeline has not passed", "Refused: not &lt;allowed&gt;", "pipeline_id=made-id", "Rerun failed jobs", "Rerun all", "Where to",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page lacks %q", want)
@@ -66,7 +66,7 @@ func TestPromotionsOnThePage(t *testing.T) {
 		t.Error("the block of after_pipeline has a name that nobody knows")
 	}
 	s.as(signalbox.RoleViewer)
-	if _, text = s.get("/workflows/" + p.WorkflowID); strings.Contains(text, "Promote…") || strings.Contains(text, "Run all again") {
+	if _, text = s.get("/workflows/" + p.WorkflowID); strings.Contains(text, "Promote…") || strings.Contains(text, "Rerun all") {
 		t.Error("a viewer is offered to start something")
 	}
 }

@@ -46,6 +46,7 @@ type Shell struct {
 	Keys    bool     // single keys do something
 	Jump    string   // what the jump-to box holds
 	Path    string   // of the page, to come back to
+	packed  bool     // the browser takes gzip
 	Wide    bool
 	Narrow  bool
 	User    *signalbox.User
@@ -67,7 +68,7 @@ type page struct {
 
 // shell fills what does not depend on the page.
 func (w *Web) shell(r *http.Request, tx *store.Tx) (Shell, error) {
-	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI()}
+	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI(), packed: takesGzip(r)}
 	if s.User = route.ActorFrom(r.Context()).User; s.User != nil {
 		s.Initial = initials(s.User.Name)
 	}
@@ -140,9 +141,7 @@ func (w *Web) render(rw http.ResponseWriter, status int, name string, s Shell, b
 		return fmt.Errorf("render %s: %w", frame, err)
 	}
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
-	rw.WriteHeader(status)
-	_, err := rw.Write(visible(out.Bytes()))
-	return err
+	return writePacked(rw, s.packed, status, visible(out.Bytes()))
 }
 
 // visible shows what would otherwise act on the reader unseen: characters that turn the direction of text around

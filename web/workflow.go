@@ -31,7 +31,10 @@ type workflowBody struct {
 	Failures  []jobView // at most three
 	Pipelines []pipelineView
 	Current   *pipelineView
+	View      string // graph, list, timeline or yaml
+	Views     []viewLink
 	Graph     *Graph
+	Timeline  *Timeline
 	Took      Took
 	MayStop   bool
 	MayRun    bool
@@ -49,7 +52,12 @@ type pipelineView struct {
 	Init                *jobView // the initialization job, nil where there is none
 	Open                bool
 	StopURL             string
-	RerunURL            string // "" when there is nothing to repeat
+	RerunURL            string   // "" when there is nothing to repeat
+	Again               []string // jobs that repeating runs again, the first of them
+	AgainMore           string
+	Kept                int // jobs that repeating takes over
+	YAML                []string
+	began, ended        time.Time
 	PromoteURL          string
 	Passed              bool
 	Warnings            []string
@@ -65,13 +73,22 @@ type blockView struct {
 	Why  string
 	Jobs []jobView
 	Deps []int
+	// whole tells that repeating it runs all of its jobs again, also those that passed.
+	whole bool
 }
 
 type jobView struct {
-	Name, Block, URL string
-	Lamp             Lamp
-	Took             Took
-	Why              string
+	Name, Block, URL       string
+	Lamp                   Lamp
+	Took                   Took
+	Why                    string
+	queued, started, ended time.Time
+}
+
+// viewLink leads to another view of a pipeline.
+type viewLink struct {
+	Name, URL string
+	Current   bool
 }
 
 type eventView struct {
@@ -102,14 +119,45 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b.MayStop, b.MayRun = may(r, auth.WorkflowStop), may(r, auth.WorkflowRun)
-	if b.Current != nil && len(b.Current.Blocks) > 0 {
-		b.Graph = layout(b.Current.Blocks)
-	}
+	b.choose(rw, r, w.o.Secure(r), w.o.Now())
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Title, 80), b.Ref, b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
 	s.Topics = []string{"workflow:" + b.Workflow.ID}
 	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {b.Ref, branchURL(b.Project, b.Workflow)}}
 	return w.render(rw, http.StatusOK, "workflow", s, b)
+}
+
+// viewCookie remembers how somebody likes to see pipelines.
+const viewCookie = "signalbox_view"
+
+// choose prepares the view that is asked for, or that was looked at last.
+func (b *workflowBody) choose(rw http.ResponseWriter, r *http.Request, secure bool, now time.Time) {
+	known := []string{"graph", "list", "timeline", "yaml"}
+	b.View = r.URL.Query().Get("view")
+	if slices.Contains(known, b.View) {
+		http.SetCookie(rw, &http.Cookie{Name: viewCookie, Value: b.View, Path: "/workflows", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure})
+	} else if c, err := r.Cookie(viewCookie); err == nil {
+		b.View = c.Value
+	}
+	if !slices.Contains(known, b.View) {
+		b.View = "graph"
+	}
+	p := b.Current
+	if p == nil {
+		return
+	}
+	for i, name := range []string{"Graph", "List", "Timeline", "YAML"} {
+		b.Views = append(b.Views, viewLink{name, p.URL + "&view=" + known[i], known[i] == b.View})
+	}
+	if len(p.Blocks) == 0 {
+		return
+	}
+	switch b.View {
+	case "graph":
+		b.Graph = layout(p.Blocks)
+	case "timeline":
+		b.Timeline = newTimeline(p.Blocks, p.began, p.ended, now)
+	}
 }
 
 func branchURL(p *signalbox.Project, wf *signalbox.Workflow) string {
@@ -208,6 +256,10 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	if p.State == signalbox.PipelineDone && !v.Passed && p.Plan != nil {
 		v.RerunURL = "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/rerun"
 	}
+	v.began, v.ended = p.RunningAt, p.DoneAt
+	if text := strings.TrimRight(p.YAML, "\n"); text != "" {
+		v.YAML = strings.Split(text, "\n")
+	}
 	if v.Promotions, err = readPromotions(tx, p); err != nil {
 		return v, err
 	}
@@ -254,6 +306,11 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 			v.Warnings = append(v.Warnings, clip(w, 1000))
 		}
 	}
+	if v.RerunURL != "" {
+		again, kept := v.again()
+		v.Again, v.AgainMore = counted(again, 10)
+		v.Kept = kept
+	}
 	for _, b := range v.Blocks {
 		v.Total += len(b.Jobs)
 		for _, j := range b.Jobs {
@@ -286,6 +343,9 @@ func blockViewOf(b *signalbox.Block, jobs []*signalbox.Job, all []*signalbox.Blo
 		Name: clip(b.Name, 120), Lamp: blockLamp(b), Took: took(b.RunningAt, b.DoneAt, now), Why: blockWhy(b, needs),
 		Deps: b.Dependencies,
 	}
+	if plan != nil && b.Index >= 0 && b.Index < len(plan.Blocks) {
+		v.whole = plan.Blocks[b.Index].PartialRerun == "block"
+	}
 	if b.Reason == signalbox.ReasonSkipped && plan != nil && b.Index >= 0 && b.Index < len(plan.Blocks) && plan.Blocks[b.Index].Skip != "" {
 		v.Why = "Skipped: " + clip(plan.Blocks[b.Index].Skip, 300)
 	}
@@ -308,7 +368,10 @@ func jobViews(block string, jobs []*signalbox.Job, stopping bool, now time.Time)
 		stop := stopping && j.State == signalbox.JobRunning
 		job := jobView{
 			Name: clip(j.Name, 120), Block: block, URL: "/jobs/" + j.ID, Lamp: jobLamp(j, stop), Why: jobWhy(j, stop),
-			Took: took(j.StartedAt, j.FinishedAt, now),
+			Took: took(j.StartedAt, j.FinishedAt, now), queued: j.QueuedAt, started: j.StartedAt, ended: j.FinishedAt,
+		}
+		if over := firstTime(job.started, job.ended); !over.IsZero() && over.Before(job.queued) {
+			job.queued = over // clocks were set back
 		}
 		if j.State == signalbox.JobQueued || j.State == signalbox.JobOffered {
 			job.Took = took(j.QueuedAt, time.Time{}, now)

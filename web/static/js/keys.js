@@ -10,6 +10,9 @@ const typing = (el) => el instanceof HTMLElement && (el.isContentEditable || /^(
 export function watchKeys() {
   const dialog = /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"));
   document.querySelector("[data-keys]")?.addEventListener("click", () => dialog?.showModal());
+  document.addEventListener("click", (e) => {
+    if (e.target instanceof Element && e.target.closest("[data-safe]")) leave(e.target);
+  });
   addEventListener("keydown", (e) => {
     if (e.key.toLowerCase() === "k" && (e.ctrlKey || e.metaKey) && press("/")) {
       e.preventDefault();
@@ -68,8 +71,9 @@ function move(by) {
   return true;
 }
 
-function leave() {
-  const open = document.querySelector("details.ask[open]");
+/** Closes what asks something, the one around an element or the first. @param {Element} [within] */
+function leave(within) {
+  const open = within ? within.closest("details.ask") : document.querySelector("details.ask[open]");
   if (!(open instanceof HTMLDetailsElement)) return false;
   open.open = false;
   open.querySelector("summary")?.focus();
