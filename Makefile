@@ -66,13 +66,10 @@ bench: ## the benchmarks, once each, with a PostgreSQL of their own
 	export SIGNALBOX_TEST_REQUIRE=1; \
 	$(GO) test -run '^$$' -bench . -benchmem $(BENCH_ARGS) ./...
 
-web: ## check the browser's JavaScript; nothing is bundled, the files are embedded as they are
-	@if ! command -v node >/dev/null; then \
-		echo "make web: node is not installed, so the JavaScript was not checked" >&2; exit 0; fi; \
-	n=0; while IFS= read -r f; do \
-		node --check --input-type=module - < "$$f" || { echo "make web: $$f is not valid JavaScript" >&2; exit 1; }; n=$$((n+1)); \
-	done < <(find web -name '*.js' -not -path '*/node_modules/*' -not -path '*/testdata/*' 2>/dev/null); \
-	echo "make web: $$n JavaScript files are valid"
+web: ## check the browser's JavaScript and its types; nothing is bundled, the files are embedded as they are
+	@if ! command -v npm >/dev/null; then \
+		echo "make web: npm is not installed, so the JavaScript was not checked" >&2; exit 0; fi; \
+	scripts/setup-web && web/node_modules/.bin/tsc -p web && echo "make web: the JavaScript is valid"
 
 fmt: ## format the Go code
 	$(GO) tool gofumpt -w .

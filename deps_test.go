@@ -150,7 +150,7 @@ var owners = []struct {
 	},
 	{
 		[]string{"github.com/chromedp"},
-		[]string{"web", "e2e"},
+		[]string{"web/browse", "web", "journey", "e2e"},
 		true, "only browser tests drive a browser",
 	},
 	{
@@ -230,9 +230,9 @@ var calls = []struct {
 	{
 		"os",
 		[]string{"Getenv", "LookupEnv", "Environ", "ExpandEnv"},
-		[]string{"cmd", "agent/executor", "forge", "store/storetest"},
+		[]string{"cmd", "agent/executor", "forge", "store/storetest", "web/browse"},
 		"behaviour is decided by arguments; tests need no environment (agent/executor passes the host's environment on " +
-			"to jobs, forge a cleaned one to git and ssh, store/storetest is told where PostgreSQL is)",
+			"to jobs, forge a cleaned one to git and ssh, store/storetest and web/browse are told what tests have)",
 	},
 	{"syscall", []string{"Getenv", "Environ"}, []string{"cmd", "agent/executor"}, "behaviour is decided by arguments"},
 	{

@@ -263,7 +263,7 @@ func pipelineRows(pipelines []*store.ActivePipeline, now time.Time) []pipelineRo
 	for _, p := range pipelines {
 		view := signalbox.Pipeline{State: p.State}
 		row := pipelineRow{
-			Lamp: pipelineLamp(&view), URL: "/workflows/" + p.WorkflowID + "?pipeline_id=" + p.ID, Name: clip(p.Name, 120), Path: joinDots(p.Project, clip(p.Label, 60), clip(actorName(p.By), 60)),
+			Lamp: pipelineLamp(&view), URL: "/workflows/" + p.WorkflowID + "?pipeline_id=" + p.ID, Name: pipelineName(&signalbox.Pipeline{Name: p.Name}), Path: joinDots(p.Project, clip(p.Label, 60), clip(actorName(p.By), 60)),
 			Why: pipelineWhy(&view, ahead[p.QueueKey]), Done: p.Done, Jobs: p.Jobs, Took: took(firstTime(p.RunningAt, p.CreatedAt), time.Time{}, now),
 			StopURL: "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/stop",
 		}

@@ -1,13 +1,11 @@
 package web
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -15,40 +13,8 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/web/browse"
 )
-
-// browser starts a headless one, or skips the test by name where none is installed.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	program := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			program = p
-			break
-		}
-	}
-	if program == "" {
-		if os.Getenv("SIGNALBOX_TEST_REQUIRE") == "1" {
-			t.Fatal("SIGNALBOX_TEST_REQUIRE=1, but chromium is not installed")
-		}
-		t.Skip("SKIPPED: chromium is not installed, so no page was opened in a browser")
-	}
-	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	options = append(options, chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()))
-	for _, flag := range []string{"headless", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 5*time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // shots are the pictures taken: name, width and theme.
 var shots = []struct {
@@ -58,13 +24,13 @@ var shots = []struct {
 }{{"", 1280, "light"}, {"-dark", 1280, "dark"}, {"-390", 390, "light"}, {"-320", 320, "dark"}}
 
 func TestBrowser(t *testing.T) {
-	ctx := browser(t)
+	ctx := browse.Start(t)
 	s := newBusySite(t)
 	signedOut := newSite(t)
 	signedOut.as("")
 	// Where pictures of the pages are put for looking at them; without it none are taken.
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
-	problems := listen(t, ctx)
+	problems := browse.Listen(t, ctx)
 
 	s.harbour(s.project, s.pipeline)
 	session := s.debugSession(s.failed)
@@ -116,16 +82,19 @@ func TestBrowser(t *testing.T) {
 			if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
 				t.Fatal(err)
 			}
-			do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(address), chromedp.WaitReady("h1"))
+			browse.Do(t, ctx, chromedp.EmulateViewport(shot.width, 844), chromedp.Navigate(address), chromedp.WaitReady("h1"))
 			if strings.HasPrefix(p.name, "admin-") { // what opens on demand must fit too
-				do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("main details").forEach((d) => { d.open = true; })`))
+				browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll("main details").forEach((d) => { d.open = true; })`))
 			}
-			wide := run(t, ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
+			wide := browse.Run(t, ctx, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`))
 			if wide > shot.width {
 				t.Errorf("%s at %d pixels is %d wide: it scrolls sideways", p.name, shot.width, wide)
 			}
+			if shot.width != 390 {
+				browse.Axe(t, ctx, p.name+" at "+strconv.FormatInt(shot.width, 10)+" in the "+shot.theme)
+			}
 			if folder != "" {
-				picture := run(t, ctx, chromedp.FullScreenshot(100))
+				picture := browse.Run(t, ctx, chromedp.FullScreenshot(100))
 				if err := os.WriteFile(filepath.Join(folder, p.name+shot.suffix+".png"), picture, 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -138,13 +107,13 @@ func TestBrowser(t *testing.T) {
 }
 
 func TestBrowserLive(t *testing.T) {
-	ctx := browser(t)
+	ctx := browse.Start(t)
 	s := newBusySite(t)
-	problems := listen(t, ctx)
+	problems := browse.Listen(t, ctx)
 
 	// A job's state changes while its workflow is open.
 	workflow := s.url + "/workflows/" + s.workflow.ID
-	do(t, ctx, chromedp.Navigate(workflow), chromedp.WaitReady("#graph"))
+	browse.Do(t, ctx, chromedp.Navigate(workflow), chromedp.WaitReady("#graph"))
 	s.write(func(tx *store.Tx) error {
 		j, err := tx.Job(s.queued.ID)
 		if err != nil {
@@ -153,10 +122,10 @@ func TestBrowserLive(t *testing.T) {
 		j.State, j.Result, j.Reason, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonTest, s.now, s.now
 		return tx.UpdateJob(j, signalbox.JobQueued, "dispatch", "failed", "")
 	})
-	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head").textContent.includes("2 jobs failed")`))
+	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head").textContent.includes("2 jobs failed")`))
 
 	// Lines arrive while a job's page is open; markup in them stays text, a half line grows, the command ends.
-	do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.running.ID), chromedp.WaitReady("#log"))
+	browse.Do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.running.ID), chromedp.WaitReady("#log"))
 	at := s.now.Unix()
 	zero := 0
 	next := s.push(s.runningAttempt, s.runningLogNext,
@@ -164,11 +133,11 @@ func TestBrowserLive(t *testing.T) {
 		agentapi.Event{Event: agentapi.EventCmdFinished, Timestamp: at + 5, ExitCode: &zero},
 		agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: at + 5, Directive: "echo <i>next</i>"},
 	)
-	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelectorAll("details.cmd").length === 3`))
-	text := run(t, ctx, chromedp.TextContent("#commands"))
-	red := run(t, ctx, chromedp.TextContent("#commands .term-fg31"))
-	title := run(t, ctx, chromedp.Title())
-	markup := run(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("#commands b, #commands i, #commands script").length`))
+	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelectorAll("details.cmd").length === 3`))
+	text := browse.Run(t, ctx, chromedp.TextContent("#commands"))
+	red := browse.Run(t, ctx, chromedp.TextContent("#commands .term-fg31"))
+	title := browse.Run(t, ctx, chromedp.Title())
+	markup := browse.Run(t, ctx, chromedp.Evaluate[int](`document.querySelectorAll("#commands b, #commands i, #commands script").length`))
 	for _, want := range []string{"running labels ... done", "<b>bold</b>", "echo <i>next</i>"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the log does not show %q", want)
@@ -187,11 +156,11 @@ func TestBrowserLive(t *testing.T) {
 		j.State, j.Result, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now
 		return tx.UpdateJob(j, signalbox.JobRunning, "dispatch", "passed", "")
 	})
-	do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head .st").textContent === "Passed"`))
+	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head .st").textContent === "Passed"`))
 
 	// A link to a line opens its fold and marks it.
-	do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.failed.ID+"#L2-L3"), chromedp.WaitReady(".ln.on"))
-	marked := run(t, ctx, chromedp.Evaluate[string](
+	browse.Do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.failed.ID+"#L2-L3"), chromedp.WaitReady(".ln.on"))
+	marked := browse.Run(t, ctx, chromedp.Evaluate[string](
 		`[...document.querySelectorAll(".ln.on")].map((e) => e.id + (e.closest("details").open ? " open" : "")).join(", ")`))
 	if marked != "L2 open, L3 open" {
 		t.Errorf("marked %q", marked)

@@ -67,7 +67,8 @@ function replace(old, next) {
   const nextGraph = next.querySelector(".graph");
   if (at && nextGraph) [nextGraph.scrollLeft, nextGraph.scrollTop] = at;
   if (href) {
-    const same = [...next.querySelectorAll("a")].find((a) => a.getAttribute("href") === href);
-    if (same instanceof HTMLElement || same instanceof SVGElement) same.focus({ preventScroll: true });
+    // Links of a drawing are no HTML elements.
+    const links = /** @type {(HTMLElement | SVGElement)[]} */ ([...next.querySelectorAll("a")]);
+    links.find((a) => a.getAttribute("href") === href)?.focus({ preventScroll: true });
   }
 }
