@@ -2,8 +2,11 @@ package signalbox
 
 // Organization is what holds for all projects of a server.
 type Organization struct {
-	Initialization Initialization
-	MaxRunningJobs int // how many jobs may hold agents at once, 0 is no limit
+	Name             string // "" until somebody gave it one
+	PublicURL        string // scheme://host[:port] that people and agents use, "" is as each of them asks
+	PublicURLProblem string // why the server could not reach itself there when it was set, "" when it could
+	Initialization   Initialization
+	MaxRunningJobs   int // how many jobs may hold agents at once, 0 is no limit
 }
 
 // MaxJobLimit is the highest limit of running jobs that can be set.

@@ -22,6 +22,13 @@ type User struct {
 	DisabledAt   time.Time
 }
 
+// ServerUser is the account for which the command line on the server's own host acts while nobody has set the server up. It
+// has no password, so nobody signs in as it.
+const ServerUser = "server"
+
+// Own tells whether an account is the server's and no person's.
+func (u *User) Own() bool { return u.Name == ServerUser && u.PasswordHash == "" }
+
 // APIToken is a long random string that acts for a user. Only its hash is stored.
 type APIToken struct {
 	ID         string

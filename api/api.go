@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
+	"github.com/signalbox-ci/signalbox/setup"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -40,6 +41,7 @@ type Options struct {
 	CheckHook func(projectID, token string) bool
 	// PublicURL returns how whoever sent a request reaches the server; the default is what the request itself says.
 	PublicURL func(*http.Request) string
+	Setup     *setup.Setup // makes the first administrator; nil is never
 }
 
 // API answers the routes.
@@ -110,6 +112,7 @@ func (a *API) Routes() []route.Route {
 		r("GET "+v+"/jobs/{job}/explain", auth.JobView, a.explainJob),
 		r("GET "+v+"/organization", auth.AgentView, a.showOrganization),
 		r("PATCH "+v+"/organization", auth.SettingsManage, a.updateOrganization),
+		r("POST "+v+"/setup", auth.UserManage, a.setUp),
 		r("GET "+v+"/logs/{job}", auth.LogView, a.showLog),
 		// Everybody manages their own tokens; viewing projects is what everybody may.
 		r("GET "+v+"/tokens", auth.ProjectView, a.listTokens),

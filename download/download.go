@@ -219,13 +219,21 @@ func (d *Downloads) serveProgram(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (d *Downloads) serveCA(w http.ResponseWriter, r *http.Request) error {
+// CA returns the certificate of the server's own authority, nil when it has none.
+func (d *Downloads) CA() ([]byte, error) {
 	if d.o.CAFile == "" {
-		return signalbox.Errorf(signalbox.CodeNotFound, "this server has no certificate authority of its own: its certificate is not made by itself")
+		return nil, nil
 	}
-	text, err := os.ReadFile(d.o.CAFile)
+	return os.ReadFile(d.o.CAFile)
+}
+
+func (d *Downloads) serveCA(w http.ResponseWriter, r *http.Request) error {
+	text, err := d.CA()
 	if err != nil {
 		return err
+	}
+	if text == nil {
+		return signalbox.Errorf(signalbox.CodeNotFound, "this server has no certificate authority of its own: its certificate is not made by itself")
 	}
 	w.Header().Set("Content-Type", "application/x-pem-file")
 	w.Header().Set("Content-Disposition", `attachment; filename="signalbox-ca.crt"`)

@@ -2,8 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,36 +17,11 @@ import (
 // Files in the data folder that the command line on the same host reads.
 const (
 	InfoFile       = "server.json"       // {"url", "public_url", "ca_file"}; there while the server runs
-	LocalTokenFile = "local-admin.token" // an API token of the administrator, mode 0600
+	LocalTokenFile = "local-admin.token" // an API token of an administrator, mode 0600
 )
 
-const adminName = "admin"
-
-// firstAdmin creates the administrator when there is nobody yet and returns the password, which is shown once and
-// stored nowhere.
-func firstAdmin(ctx context.Context, st *store.Store) (password string, err error) {
-	var users []*signalbox.User
-	if err := st.Read(ctx, func(tx *store.Tx) (err error) { users, err = tx.Users(); return err }); err != nil {
-		return "", err
-	}
-	if len(users) > 0 {
-		return "", nil
-	}
-	var b [15]byte
-	_, _ = rand.Read(b[:])
-	password = strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
-	hash, err := auth.HashPassword(ctx, password)
-	if err != nil {
-		return "", err
-	}
-	err = st.Write(ctx, func(tx *store.Tx) error {
-		return tx.CreateUser(&signalbox.User{Name: adminName, Role: signalbox.RoleAdmin, PasswordHash: hash})
-	})
-	if signalbox.ErrorCode(err) == signalbox.CodeConflict {
-		return "", nil // another server of the same database was faster and shows its password
-	}
-	return password, err
-}
+// oldAdmin is the administrator that earlier versions made at their first start; the token of such a data folder is theirs.
+const oldAdmin = "admin"
 
 // localToken makes sure that the token file holds an API token that works. Whoever can read the file can read the
 // database beside it, so it gives nothing away.
@@ -65,16 +38,32 @@ func localToken(ctx context.Context, st *store.Store, dir string) error {
 		if valid = err == nil; valid || signalbox.ErrorCode(err) != signalbox.CodeNotFound {
 			return err
 		}
-		admin, err := tx.UserByName(adminName)
+		owner, err := localUser(tx)
 		if err != nil {
 			return err
 		}
-		return tx.CreateAPIToken(&signalbox.APIToken{UserID: admin.ID, Name: "local command line"}, hash, "server")
+		return tx.CreateAPIToken(&signalbox.APIToken{UserID: owner.ID, Name: "local command line"}, hash, "server")
 	})
 	if err != nil || valid {
 		return err
 	}
 	return writeFile(path, plain+"\n")
+}
+
+// localUser is for whom the local command line acts: the server's own account, which nobody can sign in with, or in older
+// data folders the administrator of the first start.
+func localUser(tx *store.Tx) (*signalbox.User, error) {
+	for _, name := range []string{signalbox.ServerUser, oldAdmin} {
+		u, err := tx.UserByName(name)
+		switch {
+		case err == nil && u.Role == signalbox.RoleAdmin && (u.Own() || name == oldAdmin):
+			return u, nil
+		case err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound:
+			return nil, err
+		}
+	}
+	u := &signalbox.User{Name: signalbox.ServerUser, Role: signalbox.RoleAdmin}
+	return u, tx.CreateUser(u)
 }
 
 // writeFile replaces a file that only its owner may read.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -25,6 +26,8 @@ type mux struct {
 	cookie  func(*http.Request) string // the session cookie's value, "" without one
 	page    func(w http.ResponseWriter, r *http.Request, status int, err error, requestID string)
 	handler http.Handler
+
+	unfinished func(context.Context) (bool, error) // whether every page leads to the first set-up; nil is no
 }
 
 func newMux(st *store.Store, log *slog.Logger, cookie func(*http.Request) string, page func(http.ResponseWriter, *http.Request, int, error, string), routes []route.Route) (*mux, error) {
@@ -100,7 +103,13 @@ func (m *mux) serve(rt route.Route) http.Handler {
 			defer done()
 			r = r.WithContext(ctx)
 		}
-		err := m.admit(rt, &r)
+		sent, err := m.toSetup(rt, w, r)
+		if sent {
+			return
+		}
+		if err == nil {
+			err = m.admit(rt, &r)
+		}
 		if err == nil {
 			err = m.guard(rt, w, r)
 		}
@@ -121,6 +130,22 @@ func (m *mux) serve(rt route.Route) http.Handler {
 		}
 		m.render(w, r, rt.Style, status, err)
 	})
+}
+
+// atSetup are the pages that answer while nobody can sign in: the set-up and what it is drawn with.
+var atSetup = []string{"GET /setup", "POST /setup", "GET /assets/{hash}/{file...}", "GET /favicon.ico"}
+
+// toSetup leads pages to the first set-up for as long as nobody can sign in.
+func (m *mux) toSetup(rt route.Route, w http.ResponseWriter, r *http.Request) (sent bool, err error) {
+	if m.unfinished == nil || rt.Style != route.Page || slices.Contains(atSetup, rt.Pattern) {
+		return false, nil
+	}
+	needed, err := m.unfinished(r.Context())
+	if err != nil || !needed {
+		return false, err
+	}
+	http.Redirect(w, r, "/setup", http.StatusSeeOther)
+	return true, nil
 }
 
 func (m *mux) guard(rt route.Route, w http.ResponseWriter, r *http.Request) (err error) {

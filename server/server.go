@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,7 @@ import (
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
+	"github.com/signalbox-ci/signalbox/setup"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
@@ -49,13 +51,15 @@ type Options struct {
 	HookCommand    []string       // what a repository's hook runs to tell us; "DIR" and the project id are appended
 	Timing         dispatch.Timing
 	LogQuota       int64
-	ArtifactDir    string       // folder for the files that jobs push; default: artifacts in Dir
-	DistDir        string       // folder with builds for other systems, offered for download
-	ArtifactLimit  int64        // bytes that one such file may have; 0 is no limit
-	MetricsListen  string       // host:port that shows metrics to anybody over plain HTTP; "" is none
-	Version        string       // of the program, for its metrics
-	Out            io.Writer    // what a person sees at start; default: discard
-	Logger         *slog.Logger // default: discard
+	ArtifactDir    string         // folder for the files that jobs push; default: artifacts in Dir
+	DistDir        string         // folder with builds for other systems, offered for download
+	ArtifactLimit  int64          // bytes that one such file may have; 0 is no limit
+	MetricsListen  string         // host:port that shows metrics to anybody over plain HTTP; "" is none
+	Version        string         // of the program, for its metrics
+	SetupCode      string         // the one-time code of the first set-up; default: one is made and printed
+	Admin          *setup.Request // makes the first administrator without a page, when nobody can sign in; default: nobody
+	Out            io.Writer      // what a person sees at start; default: discard
+	Logger         *slog.Logger   // default: discard
 	Now            func() time.Time
 }
 
@@ -81,8 +85,11 @@ type Server struct {
 	handler  http.Handler
 	routes   []route.Route
 	url      string
-	password string
 	org      string
+
+	setup     *setup.Setup
+	setupCode string                 // "" when there is nothing to set up
+	address   atomic.Pointer[string] // the public address that the organization has
 }
 
 // New opens everything a server needs and binds its address, but answers nothing before Run.
@@ -146,9 +153,6 @@ func (s *Server) open(ctx context.Context) error {
 	if s.keys, err = auth.OpenKeyring(s.o.Dir); err != nil {
 		return err
 	}
-	if s.password, err = firstAdmin(ctx, s.store); err != nil {
-		return fmt.Errorf("create the administrator: %w", err)
-	}
 	if err := localToken(ctx, s.store, s.o.Dir); err != nil {
 		return fmt.Errorf("write the token of the local command line: %w", err)
 	}
@@ -169,6 +173,9 @@ func (s *Server) open(ctx context.Context) error {
 		OnSync: s.metrics.Sync, OnRegistered: s.metrics.Registered, OnRefused: s.metrics.Refused,
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.openSetup(ctx); err != nil {
 		return err
 	}
 	return s.metrics.Watch(s.hub.Demands)
@@ -195,9 +202,6 @@ func (s *Server) Log() *joblog.Log { return s.logs }
 // Routes is everything the server answers.
 func (s *Server) Routes() []route.Route { return s.routes }
 
-// Password is the first administrator's password when this start created one, "" otherwise.
-func (s *Server) Password() string { return s.password }
-
 // CAFile is the certificate of the local CA, "" when the server does not use one.
 func (s *Server) CAFile() string {
 	if s.certs == nil {
@@ -211,6 +215,14 @@ func (s *Server) publicURL(r *http.Request) string {
 	if s.o.PublicURL != "" {
 		return strings.TrimRight(s.o.PublicURL, "/")
 	}
+	if a := s.address.Load(); a != nil && *a != "" {
+		return *a
+	}
+	return s.askedURL(r)
+}
+
+// askedURL is the address by which r itself reached us.
+func (s *Server) askedURL(r *http.Request) string {
 	scheme, host := "http", r.Host
 	if r.TLS != nil {
 		scheme = "https"
@@ -285,6 +297,14 @@ func (s *Server) secure(ctx context.Context) error {
 		s.url = strings.TrimRight(s.o.PublicURL, "/")
 		hosts = append(hosts, u.Hostname())
 	}
+	if a := s.address.Load(); a != nil && *a != "" && s.o.PublicURL == "" {
+		u, err := url.Parse(*a)
+		if err != nil {
+			return fmt.Errorf("the organization's public address %q: %w", *a, err)
+		}
+		s.url = *a
+		hosts = append(hosts, u.Hostname())
+	}
 	if s.o.Insecure {
 		return nil
 	}
@@ -322,6 +342,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(work)
 	g.Go(func() error { return s.store.Run(gctx) })
 	g.Go(func() error { return s.serveScrapes(gctx) })
+	g.Go(func() error { return s.watchAddress(gctx) })
 	g.Go(func() error { return s.hub.Run(gctx) })
 	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error { return s.trigger.Run(gctx) })
@@ -379,10 +400,7 @@ func (s *Server) announce() error {
 	if s.scrapes != nil {
 		fmt.Fprintf(s.o.Out, "Metrics are shown to anybody who reaches %s\n", s.MetricsURL())
 	}
-	if s.password != "" {
-		fmt.Fprintf(s.o.Out, "Sign in as %q with the password %s (shown only now).\n", adminName, s.password)
-	}
-	return nil
+	return s.announceSetup()
 }
 
 // localURL reaches the server from its own host, whatever its public name is.

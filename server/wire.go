@@ -34,7 +34,7 @@ func (s *Server) wire() error {
 	}
 	public, err := api.New(api.Options{
 		Store: s.store, Engine: s.engine, Trigger: s.trigger, Schedule: s.schedule, Fleet: s.fleet, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
-		Started: s.o.Now(), InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL,
+		Started: s.o.Now(), InstallHook: s.installHook, CheckHook: s.checkHook, PublicURL: s.publicURL, Setup: s.setup,
 	})
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (s *Server) wire() error {
 	if s.builds, err = download.New(download.Options{Dir: s.o.DistDir, CAFile: s.CAFile()}); err != nil {
 		return err
 	}
-	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes(), s.builds.Routes(), s.scrapeRoutes())
+	s.routes = slices.Concat(s.hub.Routes(), public.Routes(), s.files.Routes(), s.builds.Routes(), s.scrapeRoutes(), s.setupRoutes())
 	return s.pages()
 }
 

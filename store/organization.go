@@ -8,17 +8,19 @@ import (
 const organizationID = "organization"
 
 func scanOrganization(s scanner, o *signalbox.Organization) error {
-	return s.Scan(doc{&o.Initialization}, &o.MaxRunningJobs)
+	return s.Scan(doc{&o.Initialization}, &o.MaxRunningJobs, &o.Name, &o.PublicURL, &o.PublicURLProblem)
 }
+
+const organizationColumns = `initialization, max_running_jobs, name, public_url, public_url_problem`
 
 // Organization returns what holds for all projects.
 func (t *Tx) Organization() (*signalbox.Organization, error) {
-	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization, max_running_jobs FROM organization WHERE id = 1`)
+	return one(t, "organization", organizationID, scanOrganization, `SELECT `+organizationColumns+` FROM organization WHERE id = 1`)
 }
 
 // LockOrganization is Organization for whoever writes it in the same transaction.
 func (t *Tx) LockOrganization() (*signalbox.Organization, error) {
-	return one(t, "organization", organizationID, scanOrganization, `SELECT initialization, max_running_jobs FROM organization WHERE id = 1`+t.forUpdate())
+	return one(t, "organization", organizationID, scanOrganization, `SELECT `+organizationColumns+` FROM organization WHERE id = 1`+t.forUpdate())
 }
 
 // UpdateOrganization writes the settings; detail says what changed.
@@ -27,14 +29,15 @@ func (t *Tx) UpdateOrganization(o *signalbox.Organization, actor, detail string)
 	if err != nil {
 		return err
 	}
-	n, err := t.exec(`UPDATE organization SET initialization = $1, max_running_jobs = $2 WHERE id = 1`, text, o.MaxRunningJobs)
+	n, err := t.exec(`UPDATE organization SET initialization = $1, max_running_jobs = $2, name = $3, public_url = $4, public_url_problem = $5 WHERE id = 1`,
+		text, o.MaxRunningJobs, o.Name, o.PublicURL, o.PublicURLProblem)
 	if err != nil {
 		return err
 	}
 	if err := changed(n, "organization", organizationID); err != nil {
 		return err
 	}
-	t.Wake(KeyRoom)
+	t.Wake(KeyRoom, KeyOrganization)
 	return t.Record("organization", organizationID, actor, "changed", detail)
 }
 

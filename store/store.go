@@ -233,6 +233,9 @@ const KeyQueue = "queue"
 // start.
 const KeyRoom = "room"
 
+// KeyOrganization is woken when what holds for everything changes.
+const KeyOrganization = "organization"
+
 // KeyInitializing is woken whenever a pipeline waits for its file to be read.
 const KeyInitializing = "initializing"
 

@@ -42,6 +42,13 @@ func (t *Tx) Users() ([]*signalbox.User, error) {
 	return many(t, "user", scanUser, `SELECT `+userColumns+` FROM account ORDER BY name`)
 }
 
+// SignInPossible tells whether there is anybody who has a password and is not disabled.
+func (t *Tx) SignInPossible() (bool, error) {
+	n := 0
+	err := t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM account WHERE password_hash <> '' AND disabled_at = 0`).Scan(&n)
+	return n > 0, err
+}
+
 // SetPasswordHash replaces a user's password.
 func (t *Tx) SetPasswordHash(userID, hash, actor string) error {
 	n, err := t.exec(`UPDATE account SET password_hash = $1 WHERE id = $2`, hash, userID)

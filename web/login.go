@@ -146,6 +146,18 @@ func (w *Web) signIn(rw http.ResponseWriter, r *http.Request, user *signalbox.Us
 	return nil
 }
 
+// startSession signs a browser in as somebody who has just been made.
+func (w *Web) startSession(rw http.ResponseWriter, r *http.Request, user *signalbox.User) error {
+	plain, hash := auth.NewToken(auth.TokenSession)
+	if err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error {
+		return tx.CreateSession(&signalbox.Session{UserID: user.ID, ExpiresAt: tx.Now.Add(w.o.SessionTTL)}, hash)
+	}); err != nil {
+		return err
+	}
+	w.setCookie(rw, r, plain, w.o.SessionTTL)
+	return nil
+}
+
 func (w *Web) postLogout(rw http.ResponseWriter, r *http.Request) error {
 	if old := w.SessionCookie(r); old != "" {
 		if err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error { return tx.DeleteSession(auth.HashToken(old)) }); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/setup"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -41,6 +42,15 @@ type Options struct {
 	Fleet    *fleet.Fleet
 	// PublicURL returns how agents reach the server that was asked by r; default: by the name that r has.
 	PublicURL func(r *http.Request) string
+	// Setup makes the first account while nobody can sign in; nil when that is done elsewhere.
+	Setup *setup.Setup
+	// AskedURL returns the address by which r reached the server, FixedURL the one that the server was started with, "" for none.
+	AskedURL func(r *http.Request) string
+	FixedURL string
+	// ClientIP returns the address of whoever sent r; default: where the connection comes from.
+	ClientIP func(r *http.Request) string
+	// Builds are the programs that machines can fetch from the server; nil is none.
+	Builds Builds
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
 	Secure     func(r *http.Request) bool
 	Version    string        // shown at the foot of the sign-in page
@@ -65,6 +75,12 @@ func New(o Options) (*Web, error) {
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = func(r *http.Request) string { return "https://" + r.Host }
+	}
+	if o.AskedURL == nil {
+		o.AskedURL = o.PublicURL
+	}
+	if o.ClientIP == nil {
+		o.ClientIP = peer
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
@@ -109,6 +125,8 @@ func (w *Web) Routes() []route.Route {
 		page("POST /account/display", needs(auth.ProjectView), w.postDisplay),
 		page("GET /activity", needs(auth.JobView), w.getActivity),
 		page("GET /queue", needs(auth.JobView), w.getQueue),
+		page("GET /setup", route.Public, w.getSetup),
+		page("POST /setup", route.Public, w.postSetup),
 		page("GET /{$}", needs(auth.ProjectView), w.getHome),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),

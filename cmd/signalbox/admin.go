@@ -9,10 +9,11 @@ import (
 
 // AdminCmd is `signalbox admin`.
 type AdminCmd struct {
-	Rekey   RekeyCmd   `cmd:"" help:"Make a new master key and seal everything with it, while the server works."`
-	Backup  BackupCmd  `cmd:"" help:"Write everything that the server knows into one file, while it works."`
-	Restore RestoreCmd `cmd:"" help:"Make a server's data of such a file."`
-	Verify  VerifyCmd  `cmd:"" help:"Check that the data of a server, or a backup, keeps what the system promises."`
+	Setup   AdminSetupCmd `cmd:"" help:"Make the first account of a server that nobody can sign in to yet."`
+	Rekey   RekeyCmd      `cmd:"" help:"Make a new master key and seal everything with it, while the server works."`
+	Backup  BackupCmd     `cmd:"" help:"Write everything that the server knows into one file, while it works."`
+	Restore RestoreCmd    `cmd:"" help:"Make a server's data of such a file."`
+	Verify  VerifyCmd     `cmd:"" help:"Check that the data of a server, or a backup, keeps what the system promises."`
 }
 
 // RekeyCmd is `signalbox admin rekey`.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/signalbox-ci/signalbox/agent"
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/server"
+	"github.com/signalbox-ci/signalbox/setup"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -42,7 +44,7 @@ func (c *DemoCmd) Run(ctx context.Context, g *Globals) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	g.Data, g.Server = filepath.Join(dir, "data"), ""
-	d := &demo{g: g, dir: dir}
+	d := &demo{g: g, dir: dir, admin: setup.Request{Name: "demo", Email: "demo@localhost", Password: rand.Text(), Organization: "Demo"}}
 	if g.LogLevel == "info" {
 		g.LogLevel = "warn" // the demo tells its own story
 	}
@@ -50,7 +52,7 @@ func (c *DemoCmd) Run(ctx context.Context, g *Globals) (err error) {
 	if err != nil {
 		return err
 	}
-	d.server, err = server.New(ctx, server.Options{Dir: g.Data, Listen: c.Listen, HookCommand: hook, Logger: g.logger()})
+	d.server, err = server.New(ctx, server.Options{Dir: g.Data, Listen: c.Listen, HookCommand: hook, Admin: &d.admin, Logger: g.logger()})
 	if err != nil {
 		return err
 	}
@@ -83,6 +85,7 @@ func (c *DemoCmd) Run(ctx context.Context, g *Globals) (err error) {
 type demo struct {
 	g      *Globals
 	dir    string
+	admin  setup.Request
 	server *server.Server
 	api    *client
 }
@@ -103,7 +106,7 @@ func (d *demo) story(ctx context.Context) (string, error) {
 	if d.api, err = g.client(); err != nil {
 		return "", err
 	}
-	d.say("a server answers at %s (user admin, password %s)", d.server.URL(), d.server.Password())
+	d.say("a server answers at %s (user %s, password %s)", d.server.URL(), d.admin.Name, d.admin.Password)
 
 	leave, err := d.startAgent(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime/debug"
 
 	"github.com/signalbox-ci/signalbox/server"
+	"github.com/signalbox-ci/signalbox/setup"
 )
 
 // ServerCmd is `signalbox server`.
@@ -22,13 +24,17 @@ type ServerCmd struct {
 	ArtifactDir    string   `help:"Folder for the files that jobs push; default: artifacts in the data folder. Servers that share a database must share it too, over a file system that all of them mount." name:"artifact-dir" env:"SIGNALBOX_ARTIFACT_DIR" placeholder:"DIR"`
 	Dist           string   `help:"Folder with builds for other systems, as make dist fills it; they are offered for download beside the running one." env:"SIGNALBOX_DIST" placeholder:"DIR"`
 	ArtifactLimit  int64    `help:"Bytes that one file pushed by a job may have; 0 is no limit." name:"artifact-limit" env:"SIGNALBOX_ARTIFACT_LIMIT" default:"0"`
+	SetupCode      string   `help:"One-time code for making the first account in the browser, at least 12 characters; default: one is made and printed." name:"setup-code" env:"SIGNALBOX_SETUP_CODE" placeholder:"CODE"`
+	AdminName      string   `help:"Make an administrator of this name when nobody can sign in yet, instead of waiting for the browser. Needs the next two." name:"admin-name" env:"SIGNALBOX_ADMIN_NAME" placeholder:"NAME"`
+	AdminEmail     string   `help:"E-mail address of that administrator." name:"admin-email" env:"SIGNALBOX_ADMIN_EMAIL" placeholder:"ADDRESS"`
+	AdminPassword  string   `help:"File with the password of that administrator, at least 12 characters." name:"admin-password-file" env:"SIGNALBOX_ADMIN_PASSWORD_FILE" placeholder:"FILE"`
 	MetricsListen  string   `help:"Show metrics for Prometheus to anybody who reaches this address, over plain HTTP, as in 127.0.0.1:9464. Without it /metrics of the server itself answers API tokens." name:"metrics-listen" env:"SIGNALBOX_METRICS_LISTEN" placeholder:"ADDR"`
 }
 
 // Help is what `signalbox server --help` says beside the flags.
 func (*ServerCmd) Help() string {
 	return "Runs the control plane: pages, API, job queue and logs. The first start makes the data folder, prints the " +
-		"address, the line that makes this machine trust its certificate, and the administrator's password."
+		"address, the line that makes this machine trust its certificate, and where the first account is made."
 }
 
 func (c *ServerCmd) Run(ctx context.Context, g *Globals) error {
@@ -57,9 +63,12 @@ func (c *ServerCmd) options(g *Globals) (server.Options, error) {
 	}
 	o := server.Options{
 		Dir: dir, DatabaseURL: c.Database, Listen: c.Listen, PublicURL: c.PublicURL, Insecure: c.InsecureHTTP,
-		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, MetricsListen: c.MetricsListen, Version: version, Out: os.Stdout, Logger: g.logger(), Now: now,
+		LogQuota: c.LogQuota, ArtifactDir: c.ArtifactDir, ArtifactLimit: c.ArtifactLimit, DistDir: c.Dist, MetricsListen: c.MetricsListen, SetupCode: c.SetupCode, Version: version, Out: os.Stdout, Logger: g.logger(), Now: now,
 	}
 	if o.HookCommand, err = hookCommand(dir); err != nil {
+		return server.Options{}, err
+	}
+	if o.Admin, err = c.admin(); err != nil {
 		return server.Options{}, err
 	}
 	for _, p := range c.TrustedProxies {
@@ -70,6 +79,25 @@ func (c *ServerCmd) options(g *Globals) (server.Options, error) {
 		o.TrustedProxies = append(o.TrustedProxies, prefix)
 	}
 	return o, nil
+}
+
+// admin is the first administrator that the flags name, nil when they name nobody.
+func (c *ServerCmd) admin() (*setup.Request, error) {
+	if c.AdminName == "" && c.AdminEmail == "" && c.AdminPassword == "" {
+		return nil, nil
+	}
+	if c.AdminName == "" || c.AdminEmail == "" || c.AdminPassword == "" {
+		return nil, errors.New("--admin-name, --admin-email and --admin-password-file belong together: give all three, or none and make the first account in the browser")
+	}
+	password, err := readPassword(c.AdminPassword)
+	if err != nil {
+		return nil, err
+	}
+	r, problems := setup.Request{Name: c.AdminName, Email: c.AdminEmail, Password: password}.Checked()
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("the first administrator: %w", problems)
+	}
+	return &r, nil
 }
 
 // hookCommand is what a repository's hook runs: this program, told where the server's data folder is.

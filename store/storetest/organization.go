@@ -10,7 +10,7 @@ func testOrganization(s *suite) {
 	for _, i := range []signalbox.Initialization{
 		{MachineType: "s1-init", OSImage: "x", Commands: []string{"true", "false"}, Secrets: []string{"a"}}, {Commands: []string{"true"}}, {},
 	} {
-		o := &signalbox.Organization{Initialization: i}
+		o := &signalbox.Organization{Name: "Harbour", PublicURL: "https://ci.example.com", PublicURLProblem: "not reached", Initialization: i}
 		s.write(func(t *store.Tx) error {
 			if _, err := t.LockOrganization(); err != nil {
 				return err

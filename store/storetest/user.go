@@ -90,3 +90,42 @@ func testSession(s *suite) {
 	s.write(func(t *store.Tx) error { return errors.Join(t.DeleteSession("living"), t.DeleteSession("unknown")) })
 	s.missing("a session after signing out", find("living"))
 }
+
+func testSetup(s *suite) {
+	possible := func(want bool, when string) {
+		s.Helper()
+		s.equal("whether anybody can sign in "+when, get(s, (*store.Tx).SignInPossible), want)
+	}
+	possible(false, "at first")
+	u := &signalbox.User{Name: signalbox.ServerUser, Role: signalbox.RoleAdmin}
+	s.write(func(t *store.Tx) error { return t.CreateUser(u) })
+	possible(false, "with the server's account alone")
+	s.equal("the server's account", u.Own(), true)
+	ann := s.user("ann")
+	possible(true, "with a person")
+	s.equal("a person's account", ann.Own(), false)
+
+	codes := func() []string {
+		return get(s, func(t *store.Tx) ([]string, error) { return t.SetupCodes(time.Time{}) })
+	}
+	for _, c := range []string{"a", "b", "a"} {
+		s.write(func(t *store.Tx) error { return t.AddSetupCode(c) })
+	}
+	s.equal("codes", len(codes()), 2)
+	for _, c := range []string{"c", "d", "e", "f", "g", "h", "i", "j"} {
+		s.write(func(t *store.Tx) error { return t.AddSetupCode(c) })
+	}
+	s.equal("how many codes are kept", len(codes()), 8)
+	s.write(func(t *store.Tx) error { return t.DeleteSetupCodes() })
+	s.equal("codes that are left", len(codes()), 0)
+
+	dismissed := func(what string) bool {
+		return get(s, func(t *store.Tx) (bool, error) { return t.Dismissed(ann.ID, what) })
+	}
+	s.equal("dismissed at first", dismissed("x"), false)
+	for range 2 {
+		s.write(func(t *store.Tx) error { return t.Dismiss(ann.ID, "x") })
+	}
+	s.equal("dismissed", dismissed("x"), true)
+	s.equal("something else", dismissed("y"), false)
+}

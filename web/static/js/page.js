@@ -1,6 +1,7 @@
 // What keeps an open page fresh and answers to keys. Without it every page still says what held when it was loaded.
 import { tick } from "./time.js";
 import { refresh, tell } from "./refresh.js";
+import { copyButtons } from "./copy.js";
 import { showTarget, watchLog } from "./log.js";
 import { listen } from "./events.js";
 import { watchKeys } from "./keys.js";
@@ -19,6 +20,7 @@ addEventListener("hashchange", showTarget);
 watchLog();
 watchKeys();
 watchJump();
+copyButtons();
 
 let asked = 0;
 

@@ -1,0 +1,21 @@
+// The one-time code comes behind the # of the address, which no server and no proxy on the way sees.
+const code = /** @type {HTMLInputElement | null} */ (document.getElementById("code"));
+const given = new URLSearchParams(location.hash.slice(1)).get("code");
+if (given) {
+  if (code) {
+    code.value = given;
+    document.getElementById("name")?.focus();
+  }
+  history.replaceState(null, "", location.pathname);
+}
+
+const password = /** @type {HTMLInputElement | null} */ (document.getElementById("password"));
+const show = /** @type {HTMLButtonElement | null} */ (document.getElementById("show-password"));
+if (password && show) {
+  show.hidden = false;
+  show.addEventListener("click", () => {
+    const shown = password.type === "text";
+    password.type = shown ? "password" : "text";
+    show.setAttribute("aria-pressed", String(!shown));
+  });
+}
