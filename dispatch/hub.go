@@ -104,6 +104,7 @@ type Hub struct {
 	gate     gate
 	arrivals arrivals
 	refused  refusals
+	firsts   firsts
 
 	running atomic.Int64 // official agents that run a job here, as counted lately
 	shared  bool         // other servers may use the same database
@@ -145,6 +146,7 @@ func New(o Options) (*Hub, error) {
 	o.Timing = o.Timing.withDefaults()
 	h := &Hub{
 		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
+		firsts:  firsts{some: make(chan struct{}, 1)},
 		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string]*line{}, queued: map[string]bool{},
 		arrivals: arrivals{lead: make(chan struct{}, leaders)}, shared: o.Store.Dialect() == "postgres",
 	}
@@ -168,6 +170,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.runSweeper(ctx) })
 	g.Go(func() error { return h.runHeartbeats(ctx) })
 	g.Go(func() error { return h.runRefused(ctx) })
+	g.Go(func() error { return h.runFirsts(ctx) })
 	return g.Wait()
 }
 

@@ -167,18 +167,21 @@ func (h *Hub) forget(p *presence) {
 	}
 }
 
-// beat notes a sign of life. state is "" for signs other than a sync.
-func (p *presence) beat(now time.Time, state agentapi.AgentState, polls bool) {
+// beat notes a sign of life. state is "" for signs other than a sync. It tells whether this is the first sync of an agent that
+// has just registered.
+func (p *presence) beat(now time.Time, state agentapi.AgentState, polls bool) (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.seen, p.unsaved = now, true
 	if state == "" {
-		return
+		return false
 	}
+	first = p.state == "" && p.agent != nil && now.Sub(p.agent.CreatedAt) < freshFor
 	p.polls = polls
 	if state != p.state {
 		p.state, p.stateAt = state, now
 	}
+	return first
 }
 
 // view returns what a decision about a sync in a state is made from.

@@ -43,7 +43,9 @@ func (h *Hub) sync(ctx context.Context, hash string, req agentapi.SyncRequest, w
 	if _, err := Decide(p.view(now, req.State, h.Timing), req, now); err != nil {
 		return agentapi.SyncResponse{}, err
 	}
-	p.beat(now, req.State, wait == 0)
+	if p.beat(now, req.State, wait == 0) {
+		h.firsts.note(p)
+	}
 	if err := h.interrupted(ctx, p, req.InterruptedAt); err != nil {
 		return agentapi.SyncResponse{}, err
 	}

@@ -56,6 +56,11 @@ func (i Install) StartService(user string) string {
 // Docker runs the agent in a container of an image that has git and curl. Everything else is fetched as Unix does it, by
 // the machine, and handed in.
 func (i Install) Docker() string {
+	return i.fetch() + " && " + i.DockerStart()
+}
+
+// DockerStart is the last part of Docker.
+func (i Install) DockerStart() string {
 	endpoint, flags := i.endpoint()
 	mount, network := " -v \"$PWD/signalbox:/usr/local/bin/signalbox:ro\"", ""
 	if i.CA != nil {
@@ -65,7 +70,7 @@ func (i Install) Docker() string {
 	if host, _, err := net.SplitHostPort(endpoint); err == nil && (host == "localhost" || host == "127.0.0.1" || host == "::1") {
 		network = " --network host"
 	}
-	return i.fetch() + " && SEMAPHORE_AGENT_TOKEN=" + i.Token + " docker run --rm -it" + network + " -e SEMAPHORE_AGENT_TOKEN" + mount + " " + DockerImage +
+	return "SEMAPHORE_AGENT_TOKEN=" + i.Token + " docker run --rm -it" + network + " -e SEMAPHORE_AGENT_TOKEN" + mount + " " + DockerImage +
 		" signalbox agent start --endpoint " + endpoint + flags
 }
 
@@ -117,15 +122,29 @@ func (i Install) caFlag() string {
 // Windows is the line for PowerShell. curl.exe is part of Windows; --ssl-no-revoke because an authority that is made
 // here has no list of revoked certificates to ask for.
 func (i Install) Windows() string {
-	endpoint, flags := i.endpoint()
-	fetch, ca := "curl.exe -fsS", ""
+	fetch := "curl.exe -fsS"
 	if i.CA != nil {
-		ca = "curl.exe -fsSk -o " + caName + " " + i.BaseURL + CAPath + "; if ((Get-FileHash " + caName + ").Hash -ne '" + strings.ToUpper(i.caSum()) +
-			"') { throw 'this is not the certificate of the server' }; "
 		fetch += " --ssl-no-revoke --cacert " + caName
-		flags += " --ca-file " + caName
 	}
-	return "$ErrorActionPreference = 'Stop'; " + ca + "$arch = if ($env:PROCESSOR_ARCHITECTURE -eq 'ARM64') { 'arm64' } else { 'amd64' }; " +
+	return "$ErrorActionPreference = 'Stop'; " + i.windowsCA() + "$arch = if ($env:PROCESSOR_ARCHITECTURE -eq 'ARM64') { 'arm64' } else { 'amd64' }; " +
 		fetch + " -o signalbox.exe \"" + i.BaseURL + Base + "windows-$arch\"; if ($LASTEXITCODE) { throw 'the program could not be fetched' }; " +
-		"$env:SEMAPHORE_AGENT_TOKEN = '" + i.Token + "'; .\\signalbox.exe agent start --endpoint " + endpoint + flags
+		i.windowsRun()
+}
+
+// WindowsStart is Windows for a machine that has the program.
+func (i Install) WindowsStart() string {
+	return "$ErrorActionPreference = 'Stop'; " + i.windowsCA() + i.windowsRun()
+}
+
+func (i Install) windowsCA() string {
+	if i.CA == nil {
+		return ""
+	}
+	return "curl.exe -fsSk -o " + caName + " " + i.BaseURL + CAPath + "; if ((Get-FileHash " + caName + ").Hash -ne '" + strings.ToUpper(i.caSum()) +
+		"') { throw 'this is not the certificate of the server' }; "
+}
+
+func (i Install) windowsRun() string {
+	endpoint, flags := i.endpoint()
+	return "$env:SEMAPHORE_AGENT_TOKEN = '" + i.Token + "'; .\\signalbox.exe agent start --endpoint " + endpoint + flags + i.caFlag()
 }

@@ -236,6 +236,9 @@ const KeyRoom = "room"
 // KeyOrganization is woken when what holds for everything changes.
 const KeyOrganization = "organization"
 
+// KeyAgents is woken when an agent comes, goes or is changed by somebody, and when a registration was turned away.
+const KeyAgents = "agents"
+
 // KeyInitializing is woken whenever a pipeline waits for its file to be read.
 const KeyInitializing = "initializing"
 

@@ -54,6 +54,9 @@ type newToken struct {
 }
 
 func (w *Web) getAgentType(rw http.ResponseWriter, r *http.Request) error {
+	if r.URL.Query().Get("connect") == "1" && may(r, auth.AgentTypeManage) {
+		return w.showConnect(rw, r, r.PathValue("type"))
+	}
 	return w.showAgentType(rw, r, r.PathValue("type"), nil, nil)
 }
 
@@ -101,6 +104,7 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 	}
 	if made != nil {
 		rw.Header().Set("Cache-Control", "no-store")
+		w.keepToken(rw, r, name, made.Text)
 	}
 	s.Title, s.Section, s.Script, s.Crumbs = name, "agents", "page", []Link{{"Agents", "/agents"}}
 	s.Topics = []string{"agents", "queue"}
@@ -147,24 +151,13 @@ func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {
 	return v, nil
 }
 
-func (w *Web) postAgentType(rw http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
-	}
-	name := strings.TrimSpace(r.PostForm.Get("name"))
-	if !strings.HasPrefix(name, "s1-") {
-		name = "s1-" + name // the field shows this much already
-	}
-	text, err := w.o.Fleet.CreateType(r.Context(), &signalbox.AgentType{Name: name, Quarantine: signalbox.DefaultQuarantine}, route.ActorFrom(r.Context()).Name())
-	if err != nil {
-		return err
-	}
-	return w.showAgentType(rw, r, name, w.newToken(r, "first", text, ""), nil)
-}
-
 // formSeconds reads a field that holds a number of seconds.
 func formSeconds(r *http.Request, field, what string) (time.Duration, error) {
-	text := strings.TrimSpace(r.PostForm.Get(field))
+	return seconds(r.PostForm.Get(field), what)
+}
+
+func seconds(text, what string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
 	if text == "" {
 		return 0, nil
 	}

@@ -121,21 +121,17 @@ func TestAgentTypeForms(t *testing.T) {
 		status, header, text := s.do(http.MethodPost, path, form)
 		return status, header.Get("Location"), text
 	}
-	status, _, text := post("/agents/self_hosted", url.Values{"name": {"new"}})
-	first := tokenText.FindStringSubmatch(text)
-	if status != http.StatusOK || first == nil || !strings.Contains(text, "It is shown only now") || !strings.Contains(text, "SEMAPHORE_AGENT_TOKEN="+first[1]) {
-		t.Fatalf("%d %s", status, text)
-	}
 	const base = "/agents/self_hosted/s1-new"
-	if _, text := s.get(base); strings.Contains(text, first[1]) {
-		t.Error("the token is shown again")
+	status, header, _ := s.do(http.MethodPost, "/agents/self_hosted", url.Values{"name": {"new"}, "names": {"agent"}, "release": {"now"}, "release_after": {"600"}})
+	if status != http.StatusSeeOther || header.Get("Location") != base+"?connect=1" {
+		t.Fatalf("%d to %s", status, header.Get("Location"))
 	}
-	for _, bad := range []url.Values{{"name": {"new"}}, {"name": {"a b"}}, {}} {
-		if status, _, _ := post("/agents/self_hosted", bad); status != http.StatusConflict && status != http.StatusBadRequest {
+	for _, bad := range []url.Values{{"name": {"new"}}, {"name": {"a b"}}, {}, {"name": {"x"}, "names": {"aws"}, "account": {"1"}}, {"name": {"x"}, "release": {"later"}, "release_after": {"5"}}} {
+		if status, _, text := post("/agents/self_hosted", bad); status != http.StatusConflict && status != http.StatusUnprocessableEntity || !strings.Contains(text, `aria-invalid="true"`) {
 			t.Errorf("%v: %d", bad, status)
 		}
 	}
-	status, _, text = post(base+"/tokens", url.Values{"name": {"office"}, "expires_in": {"86400"}, "networks": {"10.0.0.0/8, 192.0.2.7"}})
+	status, _, text := post(base+"/tokens", url.Values{"name": {"office"}, "expires_in": {"86400"}, "networks": {"10.0.0.0/8, 192.0.2.7"}})
 	if status != http.StatusOK || tokenText.FindString(text) == "" || !strings.Contains(text, "192.0.2.7/32") {
 		t.Errorf("a new token: %d", status)
 	}

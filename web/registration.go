@@ -22,6 +22,7 @@ type tokenRow struct {
 
 type refusedRow struct {
 	Type, TypeURL, Name, IP, Host, Reason, Detail, Token string
+	Advice                                               string
 	Count                                                int
 	Last                                                 *Moment
 }

@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ArtifactsBelow", testArtifactsBelow},
 		{"ArtifactsUnderLoad", testArtifactsUnderLoad},
 		{"User", testUser},
+		{"Setup", testSetup},
 		{"APIToken", testAPIToken},
 		{"Session", testSession},
 		{"Event", testEvent},

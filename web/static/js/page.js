@@ -21,6 +21,7 @@ watchLog();
 watchKeys();
 watchJump();
 copyButtons();
+document.addEventListener("swapped", copyButtons);
 
 let asked = 0;
 

@@ -63,7 +63,12 @@ function replace(old, next) {
   const at = graph ? [graph.scrollLeft, graph.scrollTop] : null;
   const focus = old.contains(document.activeElement) ? document.activeElement : null;
   const href = focus?.getAttribute("href");
+  // A checklist that has opened by itself stays as it is.
+  next.querySelectorAll("details[data-open-at]").forEach((d) => {
+    if (d.id && old.querySelector(`#${d.id}:not([data-open-at])`)) d.removeAttribute("data-open-at");
+  });
   old.replaceWith(next);
+  document.dispatchEvent(new CustomEvent("swapped"));
   const nextGraph = next.querySelector(".graph");
   if (at && nextGraph) [nextGraph.scrollLeft, nextGraph.scrollTop] = at;
   if (href) {

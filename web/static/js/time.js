@@ -25,5 +25,12 @@ export function tick() {
   if (document.hidden || "stale" in document.documentElement.dataset) return;
   const now = Date.now();
   for (const el of document.querySelectorAll("[data-since]")) set(el, clock(now - Number(el.getAttribute("data-since"))));
+  // What is to open by itself after a while does so once; whoever closes it again has seen it.
+  for (const el of document.querySelectorAll("details[data-open-at]")) {
+    const at = Number(el.getAttribute("data-open-at"));
+    if (!at || now < at) continue;
+    el.setAttribute("open", "");
+    el.removeAttribute("data-open-at");
+  }
   for (const el of document.querySelectorAll("[data-ago]")) set(el, ago(Math.floor(now / 1000) - Number(el.getAttribute("data-ago"))));
 }
