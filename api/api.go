@@ -4,18 +4,17 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
@@ -24,7 +23,7 @@ import (
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
-// Options for New. Store, Engine, Trigger, Schedule, Fleet and Log are required.
+// Options for New. Store, Engine, Trigger, Schedule, Fleet, Log and Projects are required.
 type Options struct {
 	Store          *store.Store
 	Engine         *engine.Engine
@@ -35,8 +34,7 @@ type Options struct {
 	Secrets        *secret.Secrets // without them there are no routes for secrets
 	OrganizationID string
 	Started        time.Time // when this server started; for a while after that agents are expected back
-	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
-	InstallHook func(ctx context.Context, p *signalbox.Project) error
+	Projects       *project.Projects
 	// CheckHook tells whether a token is the one that a project's hook was given.
 	CheckHook func(projectID, token string) bool
 	// PublicURL returns how whoever sent a request reaches the server; the default is what the request itself says.
@@ -49,8 +47,8 @@ type API struct{ Options }
 
 // New returns an API.
 func New(o Options) (*API, error) {
-	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Schedule == nil || o.Fleet == nil || o.Log == nil {
-		return nil, errors.New("api: a store, an engine, a trigger, a scheduler, a fleet and a log are needed")
+	if o.Store == nil || o.Engine == nil || o.Trigger == nil || o.Schedule == nil || o.Fleet == nil || o.Log == nil || o.Projects == nil {
+		return nil, errors.New("api: a store, an engine, a trigger, a scheduler, a fleet, a log and projects are needed")
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -151,9 +149,6 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 		ID: signalbox.NewID(), Name: b.Metadata.Name, GitURL: b.Spec.Repository.URL, PipelineFile: b.Spec.Repository.PipelineFile,
 		DefaultBranch: b.Spec.Repository.DefaultBranch,
 	}
-	if p.PipelineFile == "" {
-		p.PipelineFile = signalbox.DefaultPipelineFile
-	}
 	if err := signalbox.ValidateProjectName(p.Name); err != nil {
 		return err
 	}
@@ -164,55 +159,15 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 	if err := setLimit(&p.MaxRunningJobs, b.Spec.MaxRunningJobs); err != nil {
 		return err
 	}
-	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
-		return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url must be a git URL or the absolute path of a repository on the server's machine")
-	}
-	if dir, ok := forge.IsLocal(p.GitURL); ok {
-		p.GitDir = dir
-	} else if filepath.IsAbs(p.GitURL) {
-		return signalbox.Errorf(signalbox.CodeInvalid, "there is no git repository at %s on the server's machine", p.GitURL)
-	}
-	ctx := r.Context()
-	repo, err := a.Trigger.Repo(ctx, p)
-	if err != nil {
-		return err
-	}
-	if p.DefaultBranch == "" {
-		if p.DefaultBranch, err = repo.DefaultBranch(ctx); err != nil {
-			return err
-		}
-	}
-	refs, err := repo.Refs(ctx)
-	if err != nil {
-		return err
-	}
-	// Where the refs are is noted with the project, so that only later pushes start workflows, even after a crash. A push
-	// between here and the hook is found when refs are compared.
 	var tasks []*signalbox.Task
-	if err := a.Store.Write(ctx, func(tx *store.Tx) error {
-		if err := tx.CreateProject(p, actor(r)); err != nil {
-			return err
-		}
+	if err := a.Projects.Create(r.Context(), p, func(tx *store.Tx) (err error) {
 		if err := b.Spec.taskLists.apply(tx, r, p); err != nil {
 			return err
 		}
-		if tasks, err = tasksOf(tx, p.ID); err != nil {
-			return err
-		}
-		for ref, sha := range refs {
-			if err := tx.SetGitRef(p.ID, ref, sha); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
+		tasks, err = tasksOf(tx, p.ID)
 		return err
-	}
-	if p.GitDir != "" && a.InstallHook != nil {
-		if err := a.InstallHook(ctx, p); err != nil {
-			gone := a.Store.Write(ctx, func(tx *store.Tx) error { return tx.DeleteProject(p.ID, actor(r)) })
-			return errors.Join(signalbox.Errorf(signalbox.CodeInvalid, "the project was not created, because its repository's hook could not be installed: %w", err), gone)
-		}
+	}, actor(r)); err != nil {
+		return err
 	}
 	return write(w, a.project(p, tasks))
 }

@@ -405,7 +405,7 @@ func (a *API) changeMasterKey(w http.ResponseWriter, r *http.Request) error {
 
 // renewHooks gives the hooks of local repositories tokens of the new master key.
 func (a *API) renewHooks(r *http.Request) error {
-	if a.InstallHook == nil {
+	if !a.Projects.Hooks() {
 		return nil
 	}
 	var all []*signalbox.Project
@@ -416,7 +416,7 @@ func (a *API) renewHooks(r *http.Request) error {
 		if p.GitDir == "" {
 			continue
 		}
-		if err := a.InstallHook(r.Context(), p); err != nil {
+		if err := a.Projects.InstallHook(r.Context(), p); err != nil {
 			return signalbox.Errorf(signalbox.CodeInvalid, "everything is sealed with the new key, but the hook of project %s still has a token of the older one: %w", p.Name, err)
 		}
 	}

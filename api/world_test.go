@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
@@ -93,10 +94,12 @@ func newWorld(t *testing.T) *world {
 	w.must(err)
 	fl, err := fleet.New(fleet.Options{Store: w.st, Engine: w.en, Log: w.log})
 	w.must(err)
+	projects, err := project.New(project.Options{Store: w.st, Trigger: tr, InstallHook: func(context.Context, *signalbox.Project) error { return w.hookErr }})
+	w.must(err)
 	w.api, err = api.New(api.Options{
 		Store: w.st, Engine: w.en, Trigger: tr, Schedule: sched, Fleet: fl, Log: w.log, Secrets: w.secrets, OrganizationID: organization,
-		InstallHook: func(context.Context, *signalbox.Project) error { return w.hookErr },
-		CheckHook:   func(id, token string) bool { return token == "hook of "+id },
+		Projects:  projects,
+		CheckHook: func(id, token string) bool { return token == "hook of "+id },
 	})
 	w.must(err)
 	w.repository()

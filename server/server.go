@@ -32,6 +32,7 @@ import (
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/metrics"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
@@ -76,6 +77,7 @@ type Server struct {
 	builds   *download.Downloads
 	trigger  *trigger.Trigger
 	schedule *schedule.Scheduler
+	projects *project.Projects
 	fleet    *fleet.Fleet
 	certs    *cert.Manager
 	metrics  *metrics.Metrics

@@ -2,10 +2,12 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -42,6 +44,8 @@ type homeBody struct {
 	Rows     []Row
 	Many     bool
 	Types    []typeRow
+	Todo     *onboarding
+	MayAdd   bool
 }
 
 func (w *Web) getHome(rw http.ResponseWriter, r *http.Request) error {
@@ -53,6 +57,10 @@ func (w *Web) getHome(rw http.ResponseWriter, r *http.Request) error {
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
+		if b.Todo, err = w.onboardingCard(tx, s.User); err != nil {
+			return err
+		}
+		b.MayAdd = w.o.Projects != nil && may(r, auth.ProjectCreate)
 		projects, err := tx.Projects()
 		if err != nil {
 			return err
@@ -120,6 +128,7 @@ type projectBody struct {
 	GitURL      string
 	DebugRule   string
 	Description string
+	First       *firstWorkflow
 }
 
 func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
@@ -142,6 +151,11 @@ func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
 		}
 		if b.Rows, err = w.rows(tx, f, nil); err != nil {
 			return err
+		}
+		if branch == "" && n == 1 {
+			if b.First, err = w.firstWorkflow(tx, r, b.Project, b.Total, b.Rows); err != nil {
+				return err
+			}
 		}
 		s, err = w.shell(r, tx)
 		return err

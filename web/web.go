@@ -12,6 +12,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/setup"
 	"github.com/signalbox-ci/signalbox/store"
@@ -49,6 +50,8 @@ type Options struct {
 	FixedURL string
 	// ClientIP returns the address of whoever sent r; default: where the connection comes from.
 	ClientIP func(r *http.Request) string
+	// Projects makes projects; nil when none can be made here.
+	Projects *project.Projects
 	// Builds are the programs that machines can fetch from the server; nil is none.
 	Builds Builds
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
@@ -128,6 +131,14 @@ func (w *Web) Routes() []route.Route {
 		page("GET /setup", route.Public, w.getSetup),
 		page("POST /setup", route.Public, w.postSetup),
 		page("GET /{$}", needs(auth.ProjectView), w.getHome),
+		page("GET /get_started", needs(auth.ProjectView), w.getStarted),
+		page("POST /get_started/dismiss", needs(auth.ProjectView), w.postDismiss),
+		page("GET /get_started/events", needs(auth.ProjectView), w.getProgressEvents),
+		page("GET /new_project", needs(auth.ProjectCreate), w.getNewProject),
+		page("POST /new_project", needs(auth.ProjectCreate), w.postNewProject),
+		page("POST /new_project/demo", needs(auth.ProjectCreate), w.postDemoProject),
+		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
+		page("GET /projects/{name}/events", needs(auth.ProjectView), w.getProjectEvents),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
 		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),

@@ -1,13 +1,16 @@
 // The one-time code comes behind the # of the address, which no server and no proxy on the way sees.
-const code = /** @type {HTMLInputElement | null} */ (document.getElementById("code"));
-const given = new URLSearchParams(location.hash.slice(1)).get("code");
-if (given) {
-  if (code) {
+function takeCode() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (!given) return;
+  const code = document.getElementById("code");
+  if (code instanceof HTMLInputElement) {
     code.value = given;
     document.getElementById("name")?.focus();
   }
   history.replaceState(null, "", location.pathname);
 }
+takeCode();
+addEventListener("hashchange", takeCode);
 
 const password = /** @type {HTMLInputElement | null} */ (document.getElementById("password"));
 const show = /** @type {HTMLButtonElement | null} */ (document.getElementById("show-password"));

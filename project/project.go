@@ -1,0 +1,127 @@
+// Package project makes projects of git repositories. It looks at a repository before somebody decides, writes a first
+// pipeline file where there is none, installs the hook and starts the first workflow. It has no face: the API and the
+// pages call it.
+package project
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/trigger"
+)
+
+// Options for New. Store and Trigger are required.
+type Options struct {
+	Store   *store.Store
+	Trigger *trigger.Trigger
+	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
+	InstallHook func(ctx context.Context, p *signalbox.Project) error
+	// Dir is where demo repositories are made; "" makes none.
+	Dir string
+}
+
+// Projects makes projects.
+type Projects struct{ o Options }
+
+// New checks the options.
+func New(o Options) (*Projects, error) {
+	if o.Store == nil || o.Trigger == nil {
+		return nil, errors.New("project: a store and a trigger are needed")
+	}
+	return &Projects{o}, nil
+}
+
+// Create stores a project whose name and address are set, and installs its hook. within, when not nil, runs in the same transaction.
+func (c *Projects) Create(ctx context.Context, p *signalbox.Project, within func(tx *store.Tx) error, actor string) error {
+	if p.ID == "" {
+		p.ID = signalbox.NewID()
+	}
+	if p.PipelineFile == "" {
+		p.PipelineFile = signalbox.DefaultPipelineFile
+	}
+	if err := signalbox.ValidateProjectName(p.Name); err != nil {
+		return err
+	}
+	if err := locate(p); err != nil {
+		return err
+	}
+	repo, err := c.o.Trigger.Repo(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.DefaultBranch == "" {
+		if p.DefaultBranch, err = repo.DefaultBranch(ctx); err != nil {
+			return err
+		}
+	}
+	refs, err := repo.Refs(ctx)
+	if err != nil {
+		return err
+	}
+	// Where the refs are is noted with the project, so that only later pushes start workflows, even after a crash. A push
+	// between here and the hook is found when refs are compared.
+	if err := c.o.Store.Write(ctx, func(tx *store.Tx) error {
+		if err := tx.CreateProject(p, actor); err != nil {
+			return err
+		}
+		if within != nil {
+			if err := within(tx); err != nil {
+				return err
+			}
+		}
+		for ref, sha := range refs {
+			if err := tx.SetGitRef(p.ID, ref, sha); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if p.GitDir != "" && c.o.InstallHook != nil {
+		if err := c.o.InstallHook(ctx, p); err != nil {
+			gone := c.o.Store.Write(ctx, func(tx *store.Tx) error { return tx.DeleteProject(p.ID, actor) })
+			return errors.Join(signalbox.Errorf(signalbox.CodeInvalid, "the project was not created, because its repository's hook could not be installed: %w", err), gone)
+		}
+	}
+	return nil
+}
+
+// Hooks tells whether repositories of this machine tell the server of pushes.
+func (c *Projects) Hooks() bool { return c.o.InstallHook != nil }
+
+// InstallHook puts the hook of a project in its place again.
+func (c *Projects) InstallHook(ctx context.Context, p *signalbox.Project) error {
+	return c.o.InstallHook(ctx, p)
+}
+
+// locate finds out whether the repository lies on this machine.
+func locate(p *signalbox.Project) error {
+	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
+		return signalbox.Errorf(signalbox.CodeInvalid, "the repository must be a git URL or the absolute path of a repository on the server's machine")
+	}
+	if dir, ok := forge.IsLocal(p.GitURL); ok {
+		p.GitDir = dir
+	} else if filepath.IsAbs(p.GitURL) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "there is no git repository at %s on the server's machine", p.GitURL)
+	}
+	return nil
+}
+
+// Run starts a workflow of a branch by hand, "" is the default branch.
+func (c *Projects) Run(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
+	w, _, err := c.o.Trigger.Start(ctx, trigger.Request{
+		Project: p, Ref: branch, TriggeredBy: signalbox.TriggeredByManualRun, Requester: requester, Actor: actor, RequestToken: signalbox.NewID(),
+	})
+	return w, err
+}
+
+// Hooked tells whether the server hears of pushes to a project's repository.
+func (c *Projects) Hooked(ctx context.Context, p *signalbox.Project) bool {
+	return p.GitDir != "" && forge.Hooked(ctx, p.GitDir)
+}
