@@ -95,7 +95,7 @@ func newServer(t *testing.T, flags ...string) *world {
 }
 
 const (
-	adminName     = "Ana Kovač"
+	adminName     = "ana"
 	adminPassword = "correct horse battery"
 )
 

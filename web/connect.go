@@ -108,7 +108,7 @@ func (w *Web) showConnect(rw http.ResponseWriter, r *http.Request, name string) 
 		}
 		progress, err := tx.Progress()
 		b.Steps = newSteps(progress, 2)
-		b.First = !progress.Agent || !progress.Project
+		b.First = !progress.Agent && q.Get("after") == ""
 		b.Project = "/"
 		if !progress.Project {
 			b.Project = "/new_project"
