@@ -66,7 +66,7 @@ func (h *Hub) saveFirsts(ctx context.Context) {
 	}
 	for part := range slices.Chunk(seen, 2000) {
 		if err := h.Store.Write(ctx, func(tx *store.Tx) error {
-			tx.Wake(store.KeyAgents)
+			tx.Wake(store.AnyAgent)
 			return tx.SaveSeen(part)
 		}); err != nil {
 			h.Logger.Warn("first heartbeats were not saved", "error", err)

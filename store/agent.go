@@ -67,7 +67,6 @@ func (t *Tx) CreateAgents(agents []*signalbox.Agent, hashes []string) (created m
 	if err != nil || len(names) == 0 {
 		return nil, err
 	}
-	t.Wake(KeyAgents)
 	created = make(map[string]bool, len(names))
 	for _, name := range names {
 		created[name] = true
@@ -192,7 +191,7 @@ func (t *Tx) UpdateAgent(a *signalbox.Agent, fromAttempt, actor, reason, detail 
 	if err := changed(n, "agent", a.ID); err != nil {
 		return err
 	}
-	t.Wake(KeyAgent(a.ID), KeyAgents)
+	t.Wake(KeyAgent(a.ID))
 	if reason == "" {
 		return nil
 	}

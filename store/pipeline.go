@@ -55,9 +55,6 @@ func planText(p *signalbox.Plan) (string, error) {
 
 func (t *Tx) wakePipeline(p *signalbox.Pipeline) {
 	t.Wake(KeyPipeline(p.ID), KeyWorkflow(p.WorkflowID), KeyProject(p.ProjectID))
-	if p.Result == signalbox.ResultPassed {
-		t.Wake(KeyProgress)
-	}
 }
 
 // Pipeline returns a pipeline by id.

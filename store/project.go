@@ -33,7 +33,7 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 	if err != nil {
 		return err
 	}
-	t.Wake(KeyProject(p.ID), KeyProgress)
+	t.Wake(KeyProject(p.ID))
 	return t.Record("project", p.ID, actor, "created", p.GitURL)
 }
 

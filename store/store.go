@@ -236,12 +236,6 @@ const KeyRoom = "room"
 // KeyOrganization is woken when what holds for everything changes.
 const KeyOrganization = "organization"
 
-// KeyAgents is woken when an agent comes, goes or is changed by somebody, and when a registration was turned away.
-const KeyAgents = "agents"
-
-// KeyProgress is woken when a project is made or a pipeline passes: what somebody who sets up waits for.
-const KeyProgress = "progress"
-
 // KeyInitializing is woken whenever a pipeline waits for its file to be read.
 const KeyInitializing = "initializing"
 

@@ -131,7 +131,7 @@ func (w *Web) showConnect(rw http.ResponseWriter, r *http.Request, name string) 
 	if !isPlatform(q.Get("platform")) {
 		b.Guess = b.Install.Name
 	}
-	s.Title, s.Section, s.Script, s.Stream = "Connect an agent", "agents", "page", agentEvents
+	s.Title, s.Section, s.Script, s.Topics = "Connect an agent", "agents", "page", []string{"agents"}
 	s.Crumbs = []Link{{"Agents", "/agents"}, {name, b.Type.URL}}
 	return w.render(rw, http.StatusOK, "connect", s, b)
 }
@@ -200,13 +200,6 @@ func refusalAdvice(r signalbox.Refusal) string {
 		return "Look at the type's settings: which AWS account and roles may register?"
 	}
 	return "Look at the agent's own output."
-}
-
-// agentEvents is where pages hear that agents came, went or were turned away.
-const agentEvents = "/agents/events"
-
-func (w *Web) getAgentEvents(rw http.ResponseWriter, r *http.Request) error {
-	return w.follow(rw, r, store.KeyAgents, store.KeyOrganization)
 }
 
 // getNewAgentType asks what a new type is called and how it names its agents.

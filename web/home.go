@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -183,6 +182,9 @@ func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
 	}
 	s.Title, s.Section, s.Script = b.Project.Name, "projects", "page"
 	s.Topics = []string{"project:" + b.Project.ID}
+	if b.First != nil {
+		s.Topics = append(s.Topics, "agents")
+	}
 	s.Crumbs = []Link{{"Projects", "/"}}
 	return w.render(rw, http.StatusOK, "project", s, b)
 }

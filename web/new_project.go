@@ -232,11 +232,3 @@ func (w *Web) postProjectRun(rw http.ResponseWriter, r *http.Request) error {
 	http.Redirect(rw, r, "/workflows/"+wf.ID, http.StatusSeeOther)
 	return nil
 }
-
-func (w *Web) getProjectEvents(rw http.ResponseWriter, r *http.Request) error {
-	var p *signalbox.Project
-	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) { p, err = tx.FindProject(r.PathValue("name")); return err }); err != nil {
-		return orNotFound(err, "project")
-	}
-	return w.follow(rw, r, store.KeyProject(p.ID), store.KeyAgents)
-}

@@ -135,14 +135,9 @@ func (w *Web) getStarted(rw http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.Title, s.Section, s.Script, s.Stream, s.Narrow = "Get started", "projects", "page", progressEvents, true
+	s.Title, s.Section, s.Script, s.Narrow = "Get started", "projects", "page", true
+	s.Topics = []string{"workflows", "agents"}
 	return w.render(rw, http.StatusOK, "get-started", s, o)
-}
-
-const progressEvents = "/get_started/events"
-
-func (w *Web) getProgressEvents(rw http.ResponseWriter, r *http.Request) error {
-	return w.follow(rw, r, store.KeyProgress, store.KeyAgents, store.KeyOrganization)
 }
 
 func (w *Web) postDismiss(rw http.ResponseWriter, r *http.Request) error {
