@@ -12,13 +12,21 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/store"
-	"github.com/signalbox-ci/signalbox/trigger"
 )
+
+// Trigger knows the repositories and starts workflows of them; *trigger.Trigger does.
+type Trigger interface {
+	Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, error)
+	// Deliver looks for what was pushed.
+	Deliver(ctx context.Context, p *signalbox.Project) error
+	// StartByHand starts a workflow of a branch, "" is the default branch, for a user.
+	StartByHand(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error)
+}
 
 // Options for New. Store and Trigger are required.
 type Options struct {
 	Store   *store.Store
-	Trigger *trigger.Trigger
+	Trigger Trigger
 	// InstallHook makes a repository of this machine tell the server of pushes; it is called with GitDir set.
 	InstallHook func(ctx context.Context, p *signalbox.Project) error
 	// Dir is where demo repositories are made; "" makes none.
@@ -115,10 +123,7 @@ func locate(p *signalbox.Project) error {
 
 // Run starts a workflow of a branch by hand, "" is the default branch.
 func (c *Projects) Run(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
-	w, _, err := c.o.Trigger.Start(ctx, trigger.Request{
-		Project: p, Ref: branch, TriggeredBy: signalbox.TriggeredByManualRun, Requester: requester, Actor: actor, RequestToken: signalbox.NewID(),
-	})
-	return w, err
+	return c.o.Trigger.StartByHand(ctx, p, branch, requester, actor)
 }
 
 // Hooked tells whether the server hears of pushes to a project's repository.

@@ -237,3 +237,11 @@ func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signa
 	}
 	return wf, ppl, nil
 }
+
+// StartByHand starts a workflow of a branch, "" is the default branch, because a user asked for it on a page.
+func (t *Trigger) StartByHand(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
+	w, _, err := t.Start(ctx, Request{
+		Project: p, Ref: branch, TriggeredBy: signalbox.TriggeredByManualRun, Requester: requester, Actor: actor, RequestToken: signalbox.NewID(),
+	})
+	return w, err
+}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/signalbox-ci/signalbox/server"
+	"github.com/signalbox-ci/signalbox/setup"
 )
 
 // station is a server that runs in the test, and the command line on its data folder.
@@ -26,7 +28,9 @@ func newStation(t *testing.T) *station {
 	noEnvironment(t)
 	s := &station{T: t, dir: t.TempDir(), repo: filepath.Join(t.TempDir(), "demo.git")}
 	up := make(announced)
-	srv, err := server.New(context.Background(), server.Options{Dir: s.dir, Listen: "127.0.0.1:0", Out: up})
+	srv, err := server.New(context.Background(), server.Options{
+		Dir: s.dir, Listen: "127.0.0.1:0", Out: up, Admin: &setup.Request{Name: "admin", Email: "admin@example.com", Password: rand.Text()},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func TestDeploymentTargetCommands(t *testing.T) {
 		"deployment-target", "create", p, "--allow", "user:admin", "--allow", "role:Member", "--allow", "auto", "--from", "branch:main", "--from", "tag:/^v[0-9]/",
 		"--from", "pull-requests", "--env", "TOKEN", "--file", ".ssh/id="+file, "--description", "the real thing", "--url", "https://example.com", "--bookmark", "VERSION")
 	s.expect(1, "already", "deployment-target", "create", p, "--allow", "auto", "--from", "tags")
-	s.expect(0, `Description +the real thing\nURL +https://example.com\nBookmarks +VERSION\nVariables +TOKEN\nFiles +.ssh/id\nChanged +\d{4}-.* by admin`, "deployment-target", "show", p)
+	s.expect(0, `Description +the real thing\nURL +https://example.com\nBookmarks +VERSION\nVariables +TOKEN\nFiles +.ssh/id\nChanged +\d{4}-.* by server`, "deployment-target", "show", p)
 	var d deploymentTarget
 	s.ok(&d, "deployment-target", "show", p)
 	if diff := cmp.Diff([]secretVar{{"TOKEN", ""}}, d.EnvVars); diff != "" || len(d.Files) != 1 || d.Files[0].Content != "" {
@@ -76,7 +76,7 @@ func TestDeploymentTargetCommands(t *testing.T) {
 	s.expect(0, "prod is open again", "deployment-target", "uncordon", "web/prod")
 	s.expect(0, "Nobody asked deployment target prod", "deployment-target", "history", "web/prod")
 	s.expect(1, "must be NAME=VALUE of a bookmarked parameter; the target has: VERSION", "deployment-target", "history", "web/prod", "--bookmark", "REGION=eu")
-	s.expect(0, "Nobody asked", "deployment-target", "history", "web/prod", "--bookmark", "VERSION=1", "--by", "admin", "--ref-type", "pr", "--ref", "7")
+	s.expect(0, "Nobody asked", "deployment-target", "history", "web/prod", "--bookmark", "VERSION=1", "--by", "server", "--ref-type", "pr", "--ref", "7")
 	s.expect(0, "Deployment target prod deleted", "deployment-target", "delete", "web/prod")
 	s.expect(2, "it has none; make one", "deployment-target", "delete", "web/prod")
 }

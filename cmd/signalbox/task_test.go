@@ -23,7 +23,7 @@ func TestTaskCommands(t *testing.T) {
 	s.expect(2, `has no task "x": it has "by hand", "nightly"`, "task", "delete", "demo/x")
 	s.expect(1, "is no task: write PROJECT/NAME", "task", "delete", "x")
 	s.expect(0, "Task nightly is paused", "task", "pause", "demo/nightly")
-	s.expect(0, `Next run +paused\n.*About +every night.*Paused +\d.* by admin\nParameter +LEVEL = 1\n\nIt has not run yet`, "task", "show", "demo/nightly")
+	s.expect(0, `Next run +paused\n.*About +every night.*Paused +\d.* by server\nParameter +LEVEL = 1\n\nIt has not run yet`, "task", "show", "demo/nightly")
 	s.expect(0, "runs next at", "task", "resume", "demo/nightly")
 	s.expect(1, "nothing to change", "task", "edit", "demo/nightly")
 	s.expect(0, `\(0 4 \* \* \* UTC\)`, "task", "edit", "demo/nightly", "--at", "0 4 * * *", "--time-zone", "UTC", "--param", "LEVEL=2", "--param", "TARGET=a,b")
@@ -42,11 +42,11 @@ func TestTaskCommands(t *testing.T) {
 		Runs []taskRun `json:"runs"`
 	}
 	s.ok(&shown, "task", "show", "demo/nightly")
-	if shown.Task.At != "0 4 * * *" || len(shown.Runs) != 3 || shown.Runs[1].Workflow != started.Workflow || shown.Runs[1].RunNowBy != "admin" ||
+	if shown.Task.At != "0 4 * * *" || len(shown.Runs) != 3 || shown.Runs[1].Workflow != started.Workflow || shown.Runs[1].RunNowBy != "server" ||
 		len(shown.Task.Parameters) != 2 || shown.Task.Parameters[1].Default != "a,b" || shown.Task.Parameters[0].Default != "2" {
 		t.Errorf("%+v", shown)
 	}
-	s.expect(0, `failed +admin +nope +Cannot find git reference refs/heads/nope`, "task", "show", shown.Task.ID)
+	s.expect(0, `failed +server +nope +Cannot find git reference refs/heads/nope`, "task", "show", shown.Task.ID)
 
 	file := filepath.Join(s.dir, "task.yml")
 	text := "apiVersion: v1.2\nkind: Schedule\nmetadata: {name: weekly}\nspec: {project: demo, recurring: true, branch: main, at: '@weekly', pipeline_file: w.yml}\n"
