@@ -185,7 +185,7 @@ func BenchmarkIdleMemory(b *testing.B) {
 		if err := srv.Start(); err != nil {
 			b.Fatal(err)
 		}
-		awaitLine(b, out, "Sign in")
+		awaitLine(b, out, "Signalbox answers")
 		var t struct {
 			Token    string `json:"registration_token"`
 			Endpoint string `json:"endpoint"`

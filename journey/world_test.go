@@ -18,6 +18,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/signalbox-ci/signalbox/web/browse"
 )
 
 var program string // path of the built program
@@ -240,37 +242,26 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
-// browse starts a browser, or skips the test by name where none is installed.
+// browse starts a browser that has never been anywhere, or skips the test by name where none is installed.
 func (w *world) browse() {
 	w.Helper()
-	found := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			found = p
-			break
-		}
+	w.ctx = browse.Start(w, chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"))
+}
+
+// keys presses keys one after another, wherever the focus is.
+func (w *world) keys(all ...string) {
+	w.Helper()
+	for _, k := range all {
+		w.do(chromedp.KeyEvent(k))
 	}
-	if found == "" {
-		if os.Getenv("SIGNALBOX_TEST_REQUIRE") == "1" {
-			w.Fatal("SIGNALBOX_TEST_REQUIRE=1, but chromium is not installed")
-		}
-		w.Skip("SKIPPED: chromium is not installed, so nobody went this way")
+}
+
+// touch makes an empty file.
+func (w *world) touch(path string) {
+	w.Helper()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		w.Fatal(err)
 	}
-	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
-	options = append(options, chromedp.ExecPath(found), chromedp.UserDataDir(w.TempDir()), chromedp.Flag("ignore-certificate-errors", true),
-		chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"))
-	for _, flag := range []string{"headless", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update", "disable-sync"} {
-		options = append(options, chromedp.Flag(flag, true))
-	}
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	ctx, cancel := chromedp.NewExecAllocator(w.Context(), options...)
-	w.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	w.Cleanup(cancel)
-	w.ctx, cancel = context.WithTimeout(ctx, 2*time.Minute)
-	w.Cleanup(cancel)
 }
 
 // do takes steps in the browser.
@@ -380,6 +371,7 @@ func (w *world) picture(name string) {
 		if wide := eval[int64](w, `document.documentElement.scrollWidth`); wide > shot.width {
 			w.Errorf("%s at %d pixels is %d wide: it scrolls sideways", name, shot.width, wide)
 		}
+		browse.Axe(w, w.ctx, fmt.Sprintf("%s at %d pixels in the %s", name, shot.width, shot.theme))
 		if folder == "" {
 			continue
 		}

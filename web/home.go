@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -209,9 +210,10 @@ func (w *Web) rows(tx *store.Tx, f store.WorkflowFilter, names map[string]string
 			Ref: clip(wf.Label, 80), RefIcon: refIcon(wf), SHA: shortSHA(wf.CommitSHA), By: clip(who(wf), 60), Number: wf.Number,
 			Created: moment(wf.CreatedAt, tx.Now), Took: pipelinesTook(pipelines, tx.Now),
 		}
+		stands := standing(pipelines)
 		for _, p := range pipelines {
 			row.Pipelines = append(row.Pipelines, pipelineLamp(p))
-			if p.Result == signalbox.ResultPassed {
+			if p.Result == signalbox.ResultPassed || !slices.Contains(stands, p) {
 				continue
 			}
 			if row.Why == "" {

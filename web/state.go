@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -145,6 +146,7 @@ func pipelineLamp(p *signalbox.Pipeline) Lamp {
 
 // workflowLamp is that of the pipeline that asks for most attention; a workflow has no state of its own.
 func workflowLamp(pipelines []*signalbox.Pipeline) Lamp {
+	pipelines = standing(pipelines)
 	if len(pipelines) == 0 {
 		return lampPreparing
 	}
@@ -157,6 +159,17 @@ func workflowLamp(pipelines []*signalbox.Pipeline) Lamp {
 		}
 	}
 	return best
+}
+
+// standing returns the pipelines that no other one repeats: how those ended that were repeated is history.
+func standing(pipelines []*signalbox.Pipeline) []*signalbox.Pipeline {
+	repeated := map[string]bool{}
+	for _, p := range pipelines {
+		if p.Origin.RerunOf != p.ID {
+			repeated[p.Origin.RerunOf] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(pipelines), func(p *signalbox.Pipeline) bool { return repeated[p.ID] })
 }
 
 // endReasons say why something ended, after "Stopped: " and the like.

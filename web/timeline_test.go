@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/signalbox-ci/signalbox"
 )
 
 var begin = time.Date(2026, 11, 3, 14, 0, 0, 0, time.UTC)
@@ -125,5 +127,22 @@ func TestAgain(t *testing.T) {
 	p.Blocks[1].whole = true
 	if runs, kept := p.again(); strings.Join(runs, ", ") != "B › c, B › d, B › e, B › f" || kept != 2 {
 		t.Errorf("by blocks %v run again and %d are kept", runs, kept)
+	}
+}
+
+// How a pipeline ended that was repeated is history: the repeat counts.
+func TestARepeatedPipelineDoesNotCount(t *testing.T) {
+	done := func(id, of string, r signalbox.Result) *signalbox.Pipeline {
+		return &signalbox.Pipeline{ID: id, State: signalbox.PipelineDone, Result: r, Reason: signalbox.ReasonTest, Origin: signalbox.Origin{RerunOf: of}}
+	}
+	failed, passed := done("a", "", signalbox.ResultFailed), done("b", "a", signalbox.ResultPassed)
+	if l := workflowLamp([]*signalbox.Pipeline{failed, passed}); l != lampPassed {
+		t.Errorf("failed, then repeated and passed is %v", l)
+	}
+	if l := workflowLamp([]*signalbox.Pipeline{failed, passed, done("c", "b", signalbox.ResultFailed)}); l != lampFailed {
+		t.Errorf("repeated twice and failed at last is %v", l)
+	}
+	if l := workflowLamp([]*signalbox.Pipeline{failed, done("promoted", "", signalbox.ResultPassed)}); l != lampFailed {
+		t.Errorf("failed with another that passed is %v", l)
 	}
 }

@@ -188,6 +188,7 @@ func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 		Lamp: workflowLamp(pipelines), Took: pipelinesTook(pipelines, tx.Now),
 	}
 	found := pipelineID == "" && len(pipelines) == 0
+	stands := standing(pipelines)
 	for i, p := range pipelines {
 		v, err := readPipeline(tx, p)
 		if err != nil {
@@ -197,7 +198,7 @@ func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 		found = found || v.Current
 		for _, block := range v.Blocks {
 			for _, j := range block.Jobs {
-				if !j.Lamp.bad() {
+				if !j.Lamp.bad() || !slices.Contains(stands, p) {
 					continue
 				}
 				if j.Lamp == lampInfra {

@@ -55,10 +55,9 @@ function swap(fresh) {
 
 /** @param {Element} old @param {Element} next */
 function replace(old, next) {
-  const open = [...old.querySelectorAll("details")].map((d) => d.open);
-  next.querySelectorAll("details").forEach((d, i) => {
-    if (open[i] !== undefined) d.open = open[i];
-  });
+  const open = new Map([...old.querySelectorAll("details")].map((d) => [foldName(d), d.open]));
+  for (const d of next.querySelectorAll("details")) d.open = open.get(foldName(d)) ?? d.open;
+  const typing = carry(old, next);
   const graph = old.querySelector(".graph");
   const at = graph ? [graph.scrollLeft, graph.scrollTop] : null;
   const focus = old.contains(document.activeElement) ? document.activeElement : null;
@@ -76,4 +75,47 @@ function replace(old, next) {
     const links = /** @type {(HTMLElement | SVGElement)[]} */ ([...next.querySelectorAll("a")]);
     links.find((a) => a.getAttribute("href") === href)?.focus({ preventScroll: true });
   }
+  typing?.();
+}
+
+/** What a fold is about: rows come and go, and an open question must stay with what it asks about. @param {Element} d */
+function foldName(d) {
+  return d.id || (d.querySelector("form")?.getAttribute("action") ?? "") + (d.querySelector("summary")?.textContent ?? "");
+}
+
+/** @typedef {HTMLInputElement | HTMLSelectElement | HTMLTextAreaElement} Field */
+
+/** @param {Element} part @returns {Map<string, Field>} */
+function fields(part) {
+  const all = new Map();
+  for (const el of /** @type {NodeListOf<Field>} */ (part.querySelectorAll("input[name], select[name], textarea[name]"))) {
+    if (el.type === "hidden") continue;
+    const choice = el.type === "checkbox" || el.type === "radio" ? el.value : "";
+    const name = [el.form?.getAttribute("action"), el.name, choice].join(" ");
+    all.set(all.has(name) ? `${name} ${all.size}` : name, el);
+  }
+  return all;
+}
+
+/**
+ * Keeps what somebody has filled in but not sent. Returns what puts the cursor back, if it was in a field.
+ * @param {Element} old @param {Element} next @returns {(() => void) | undefined}
+ */
+function carry(old, next) {
+  const fresh = fields(next);
+  let back;
+  for (const [name, was] of fields(old)) {
+    const now = fresh.get(name);
+    if (!now || now.type !== was.type) continue;
+    if (was instanceof HTMLInputElement && now instanceof HTMLInputElement && (was.type === "checkbox" || was.type === "radio")) {
+      if (was.checked !== was.defaultChecked) now.checked = was.checked;
+    } else if (was instanceof HTMLSelectElement || was.value !== was.defaultValue) now.value = was.value;
+    if (was !== document.activeElement) continue;
+    const at = was instanceof HTMLSelectElement ? null : was.selectionStart;
+    back = () => {
+      now.focus({ preventScroll: true });
+      if (at !== null && !(now instanceof HTMLSelectElement)) now.setSelectionRange(at, /** @type {HTMLInputElement} */ (was).selectionEnd);
+    };
+  }
+  return back;
 }
