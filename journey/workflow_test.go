@@ -92,6 +92,7 @@ promotions:
 	w.press("Start Production")
 	w.shows(".tree", "Deploy")
 	w.shows("#head .st", "Passed")
+	w.press("The same as a list")
 	w.press("Ship it")
 	w.shows("main", "shipping 1.2.3 to south")
 }
@@ -139,7 +140,8 @@ blocks:
 	w.press("Timeline")
 	w.shows("main", "On the critical path")
 	w.picture("timeline")
-	w.press("Compile")
+	w.press("The same as a list")
+	w.press("Nameless block 1 › Compile")
 	w.shows("main", "echo compiled")
 	w.picture("job")
 	for _, page := range []string{"/", "/activity", "/activity?tab=queue", "/agents", "/agents/self_hosted/s1-linux", "/projects/shop", "/search?q=sell", "/get_started", "/new_project"} {
@@ -186,6 +188,11 @@ blocks:
 
 	// Jump to something by its name.
 	w.keys("/")
+	w.until("the jump-to box has the focus", func() bool {
+		at, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](`document.activeElement?.id ?? ""`))
+		return err == nil && at == "jump"
+	})
+	eval[bool](w, `(document.activeElement.value = "", true)`) // the protocol types a key that the page has taken
 	w.keys("s", "1", "-", "l")
 	w.shows("#jump-list", "s1-linux")
 	w.keys("\r")

@@ -252,7 +252,7 @@ func (w *world) browse() {
 func (w *world) keys(all ...string) {
 	w.Helper()
 	for _, k := range all {
-		w.do(chromedp.KeyEvent(k))
+		w.do(chromedp.WaitReady(".has-script"), chromedp.KeyEvent(k))
 	}
 }
 
@@ -363,7 +363,7 @@ func (w *world) picture(name string) {
 		width  int64
 		theme  string
 	}{{"-320-dark", 320, "dark"}, {"-320", 320, "light"}, {"-dark", 1280, "dark"}, {"", 1280, "light"}} {
-		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
+		media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}, {Name: "prefers-reduced-motion", Value: "reduce"}}}
 		if _, err := chromedp.Call(w.ctx, emulation.SetEmulatedMedia, media); err != nil {
 			w.Fatal(err)
 		}
