@@ -46,7 +46,7 @@ func TestAgentPage(t *testing.T) {
 		}
 	}
 	// A name may hold what an address cannot.
-	s.agent(s.agentType, "rack/1+a")
+	s.site.agent(s.agentType, "rack/1+a")
 	_, text = s.get("/agents/all?q=rack")
 	s.has(text, `href="/agents/self_hosted/s1-linux/agents/rack/1&#43;a"`)
 	if status, _ := s.get("/agents/self_hosted/s1-linux/agents/rack/1+a"); status != 200 {
@@ -81,8 +81,8 @@ func TestManyAgents(t *testing.T) {
 		{"/agents/all?page=100", agentPage, []string{"9,901 to 10,000 of 10,000", "agent-09999"}},
 		{"/agents/all?page=999999", agentPage, []string{"agent-09999"}},
 		{"/agents/all?q=HOST-0123+agent", 10, []string{"1 to 10 of 10, of 10,000 in all", "agent-01239"}},
-		{"/agents/all?q=10.0.4.17", 1, []string{"agent-01017"}},
-		{"/agents/all?os=darwin%2C+x86_64&version=1.2.0&state=Idle&type=s1-many", agentPage, []string{"of 1,667"}},
+		{"/agents/all?q=10.0.4.17", 11, []string{"agent-01017"}},
+		{"/agents/all?os=darwin%2C+x86_64&version=1.2.0&state=Idle&type=s1-many", agentPage, []string{"of 1,666"}},
 		{"/agents/all?state=Lost", 0, []string{"No agent matches"}},
 		{"/agents/all?type=<script>", 0, []string{"No agent matches"}},
 	} {
