@@ -24,6 +24,7 @@ func TestAFirstSyncIsStoredAtOnce(t *testing.T) {
 			r.Errorf("before its first sync: %+v", s)
 		}
 		<-woken // the registration
+		time.Sleep(10 * time.Millisecond)
 		r.ours(token, waits)
 		time.Sleep(time.Second)
 		synctest.Wait()
