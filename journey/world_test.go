@@ -18,6 +18,8 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+
+	"github.com/signalbox-ci/signalbox/web/browse"
 )
 
 var program string // path of the built program
@@ -362,7 +364,7 @@ func (w *world) stayed() {
 	}
 }
 
-// picture takes pictures of the page at two widths in light and dark, where a folder for them is named, and checks in any case that
+// picture runs the accessibility rules, takes pictures of the page at two widths in light and dark, where a folder for them is named, and checks in any case that
 // nothing scrolls sideways.
 func (w *world) picture(name string) {
 	w.Helper()
@@ -380,6 +382,7 @@ func (w *world) picture(name string) {
 		if wide := eval[int64](w, `document.documentElement.scrollWidth`); wide > shot.width {
 			w.Errorf("%s at %d pixels is %d wide: it scrolls sideways", name, shot.width, wide)
 		}
+		browse.Axe(w, w.ctx, name+shot.suffix)
 		if folder == "" {
 			continue
 		}
