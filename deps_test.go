@@ -33,6 +33,7 @@ var forbidden = []struct {
 	{[]string{"sts"}, []string{"store", "auth", "dispatch", "fleet"}, "asking AWS who somebody is needs no state of ours"},
 	{[]string{"backup", "verify"}, []string{"api", "web", "server", "dispatch"}, "they work on data that no server has, or another one"},
 	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
+	{[]string{"setup", "project"}, []string{"api", "web", "server"}, "the pages and the API call them, not the other way round"},
 	{
 		[]string{"store", "queue", "joblog", "engine", "dispatch", "fleet", "api", "web"},
 		[]string{"metrics"},

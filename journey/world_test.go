@@ -353,7 +353,7 @@ func (w *world) stayed() {
 	}
 }
 
-// picture takes pictures of the page at two widths in light and dark, where a folder for them is named, and checks in any case that
+// picture runs the accessibility rules, takes pictures of the page at two widths in light and dark, where a folder for them is named, and checks in any case that
 // nothing scrolls sideways.
 func (w *world) picture(name string) {
 	w.Helper()

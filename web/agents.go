@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"net/url"
@@ -17,10 +18,11 @@ import (
 
 type typeRow struct {
 	Name             string
-	URL              string // "" for a type that nobody made
-	Known            bool   // false when jobs ask for a type that nobody made
-	Agents           []agentRow
-	Busy, Idle, Gone int // Gone counts the agents that are silent or in quarantine
+	URL              string     // "" for a type that nobody made
+	Known            bool       // false when jobs ask for a type that nobody made
+	Agents           []agentRow // the first of them
+	Total, More      int        // how many there are, and how many are not listed
+	Busy, Idle, Gone int        // Gone counts the agents that are silent or in quarantine
 	Waiting, Running int
 	BusyWidth        int // of 100, for the meter
 	IdleWidth        int
@@ -29,6 +31,7 @@ type typeRow struct {
 
 type agentRow struct {
 	Name, Host, System, Version, IP string
+	URL, Type                       string
 	Labels, Note, Problems          string
 	Quarantine                      *quarantineView
 	Lamp                            Lamp
@@ -67,6 +70,7 @@ func newQuarantineView(q *signalbox.Quarantine) *quarantineView {
 type agentTable struct {
 	Agents []agentRow
 	Manage bool
+	Types  bool // each says of which type it is
 }
 
 type agentsBody struct {
@@ -74,6 +78,7 @@ type agentsBody struct {
 	Manage   bool
 	Refused  *refusedRow // the newest, when it was within the last hour
 	Refusals int
+	Total    int
 	Problems []fleet.Outcome
 	Back     string // where forms lead back to
 }
@@ -104,6 +109,10 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 			}
 		}
 		b.Types, err = w.types(tx, tx.Now)
+		b.Total = 0
+		for _, t := range b.Types {
+			b.Total += t.Total
+		}
 		return err
 	})
 	if err != nil {
@@ -146,7 +155,12 @@ func (w *Web) postAgents(rw http.ResponseWriter, r *http.Request) error {
 	}
 	problems := slices.DeleteFunc(outcomes, func(o fleet.Outcome) bool { return o.Why == "" })
 	name, of := strings.CutPrefix(r.PostForm.Get("back"), typesPath)
+	name, agent, one := strings.Cut(name, "/agents/")
 	switch {
+	case of && one && action != fleet.Delete:
+		return w.afterAgentChange(rw, r, name, agent, problems)
+	case strings.HasPrefix(r.PostForm.Get("back"), allAgents+"?") && len(problems) == 0:
+		http.Redirect(rw, r, relative(r.PostForm.Get("back")), http.StatusSeeOther)
 	case len(problems) == 0 && of:
 		http.Redirect(rw, r, typesPath+url.PathEscape(name), http.StatusSeeOther)
 	case len(problems) == 0:
@@ -180,44 +194,75 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 	for _, t := range types {
 		known[t.Name] = t
 	}
+	of := map[string][]*signalbox.Agent{}
+	for _, a := range agents {
+		of[a.AgentType] = append(of[a.AgentType], a)
+	}
 	rows := make([]typeRow, len(loads))
 	for i, l := range loads {
 		row := typeRow{Name: l.name, Known: known[l.name] != nil, Waiting: l.waiting, Running: l.running}
 		if row.Known {
 			row.URL = typesPath + url.PathEscape(l.name)
 		}
-		for _, a := range agents {
-			if a.AgentType != l.name {
-				continue
-			}
-			lamp := agentLamp(a, a.HeardOf(seen[a.ID].At, w.o.Started), known[l.name], now)
-			switch lamp {
-			case lampLost, lampSuspect, lampAside:
-				row.Gone++
-			case lampIdle:
-				row.Idle++
-			default:
-				row.Busy++
-			}
-			item := agentRow{
-				Name: clip(a.Name, 80), Host: clip(a.Hostname, 80), System: clip(join(a.OS, a.Arch), 60), Version: clip(a.Version, 30),
-				IP: clip(a.IP, 50), Lamp: lamp, Seen: moment(seen[a.ID].At, now), Since: moment(a.CreatedAt, now),
-			}
-			item.Labels, item.Note = labelText(a.Labels), agentNote(a)
-			item.Problems, item.Quarantine = clip(signalbox.ProblemText(a.Problems), 400), newQuarantineView(a.Quarantine)
-			if a.JobID != "" {
-				item.JobURL = "/jobs/" + a.JobID
-			}
-			row.Agents = append(row.Agents, item)
-		}
-		if n := len(row.Agents); n > 0 {
-			row.BusyWidth = 100 * row.Busy / n
-			row.IdleWidth = 100 - 100*(row.Busy+row.Gone)/n
-		}
+		w.countAgents(&row, of[l.name], seen, known[l.name], now)
 		row.Sentence = typeSentence(row)
 		rows[i] = row
 	}
 	return rows, nil
+}
+
+// agentsShown is how many agents of a type a list of types shows: those that ask for attention first.
+const agentsShown = 50
+
+func (w *Web) countAgents(row *typeRow, agents []*signalbox.Agent, seen map[string]store.Seen, t *signalbox.AgentType, now time.Time) {
+	lamps := make(map[string]Lamp, len(agents))
+	for _, a := range agents {
+		lamp := agentLamp(a, a.HeardOf(seen[a.ID].At, w.o.Started), t, now)
+		lamps[a.ID] = lamp
+		switch lamp {
+		case lampLost, lampSuspect, lampAside:
+			row.Gone++
+		case lampIdle:
+			row.Idle++
+		default:
+			row.Busy++
+		}
+	}
+	if row.Total = len(agents); row.Total == 0 {
+		return
+	}
+	row.BusyWidth = 100 * row.Busy / row.Total
+	row.IdleWidth = 100 - 100*(row.Busy+row.Gone)/row.Total
+	if row.Total > agentsShown {
+		agents = slices.Clone(agents)
+		slices.SortStableFunc(agents, func(a, b *signalbox.Agent) int { return cmp.Compare(lamps[b.ID].attention(), lamps[a.ID].attention()) })
+		agents, row.More = agents[:agentsShown], row.Total-agentsShown
+	}
+	for _, a := range agents {
+		row.Agents = append(row.Agents, newAgentRow(a, seen[a.ID].At, lamps[a.ID], now))
+	}
+}
+
+// attention is how much an agent's state asks for somebody.
+func (l Lamp) attention() int {
+	return slices.Index([]Lamp{lampIdle, lampBusy, lampDraining, lampAside, lampSuspect, lampLost}, l)
+}
+
+func newAgentRow(a *signalbox.Agent, seen time.Time, lamp Lamp, now time.Time) agentRow {
+	item := agentRow{
+		Name: clip(a.Name, 80), URL: agentURL(a), Type: a.AgentType, Host: clip(a.Hostname, 80), System: clip(join(a.OS, a.Arch), 60), Version: clip(a.Version, 30),
+		IP: clip(a.IP, 50), Lamp: lamp, Seen: moment(seen, now), Since: moment(a.CreatedAt, now),
+	}
+	item.Labels, item.Note = labelText(a.Labels), agentNote(a)
+	item.Problems, item.Quarantine = clip(signalbox.ProblemText(a.Problems), 400), newQuarantineView(a.Quarantine)
+	if a.JobID != "" {
+		item.JobURL = "/jobs/" + a.JobID
+	}
+	return item
+}
+
+func agentURL(a *signalbox.Agent) string {
+	return typesPath + url.PathEscape(a.AgentType) + "/agents/" + (&url.URL{Path: a.Name}).EscapedPath()
 }
 
 func labelText(labels map[string]string) string {
@@ -278,14 +323,14 @@ func typeSentence(t typeRow) string {
 	switch {
 	case !t.Known:
 		return "This type does not exist; " + waits + " for it"
-	case len(t.Agents) == 0 && t.Waiting > 0:
+	case t.Total == 0 && t.Waiting > 0:
 		return "No agent is connected; " + waits
-	case len(t.Agents) == 0:
+	case t.Total == 0:
 		return "No agent is connected"
 	case t.Waiting > 0:
-		return plural(t.Busy, "agent", "agents") + " of " + count(len(t.Agents)) + " busy; " + waits
+		return plural(t.Busy, "agent", "agents") + " of " + count(t.Total) + " busy; " + waits
 	}
-	return count(t.Busy) + " of " + plural(len(t.Agents), "agent", "agents") + " busy"
+	return count(t.Busy) + " of " + plural(t.Total, "agent", "agents") + " busy"
 }
 
 func join(parts ...string) string {

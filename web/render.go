@@ -27,9 +27,12 @@ func parseTemplates(a *assets) (*template.Template, error) {
 			}
 			return template.HTML(`<svg class="ico" aria-hidden="true"><use href="#i-` + name + `"/></svg>`)
 		},
-		"join":   func(parts []string) string { return strings.Join(parts, " ") },
-		"add":    func(a, b int) int { return a + b },
-		"agents": func(rows []agentRow, manage bool) agentTable { return agentTable{rows, manage} },
+		"join": func(parts []string) string { return strings.Join(parts, " ") },
+		"add":  func(a, b int) int { return a + b },
+		"typed": func(rows []agentRow, manage bool) agentTable {
+			return agentTable{Agents: rows, Manage: manage, Types: true}
+		},
+		"agents": func(rows []agentRow, manage bool) agentTable { return agentTable{Agents: rows, Manage: manage} },
 	})
 	return t.ParseFS(templateFiles, "templates/*.html")
 }

@@ -144,6 +144,8 @@ func (w *Web) Routes() []route.Route {
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
 		page("GET /agents", needs(auth.AgentView), w.getAgents),
 		page("POST /agents", needs(auth.AgentTypeManage), w.postAgents),
+		page("GET /agents/all", needs(auth.AgentView), w.getAllAgents),
+		page("GET /agents/self_hosted/{type}/agents/{name...}", needs(auth.AgentView), w.getAgent),
 		page("GET /agents/refused", needs(auth.AgentTypeManage), w.getRefused),
 		page("GET /agents/self_hosted/new", needs(auth.AgentTypeManage), w.getNewAgentType),
 		page("POST /agents/self_hosted/{type}/connect", needs(auth.AgentTypeManage), w.postConnectToken),
