@@ -21,6 +21,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -30,6 +31,7 @@ type site struct {
 	t     *testing.T
 	store *store.Store
 	logs  *joblog.Log
+	lines *logline.Lines
 	web   *Web
 	url   string
 	role  atomic.Value // signalbox.Role of whoever asks; browsers ask when they like
@@ -89,11 +91,14 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
+	if s.lines, err = logline.New(logline.Options{Store: s.store, Log: s.logs}); err != nil {
+		t.Fatal(err)
+	}
 	fl, err := fleet.New(fleet.Options{Store: s.store, Engine: engine.New(engine.Options{Store: s.store}), Log: s.logs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Logs: s.logs, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -401,12 +406,10 @@ func (s *busySite) fill(spare, third *signalbox.Agent) {
 // brokenLogs is a log store that does not answer.
 type brokenLogs struct{ err error }
 
-func (b brokenLogs) Follow(context.Context, string, int64, func(joblog.Batch) error) error {
-	return b.err
-}
-
-func (b brokenLogs) Text(context.Context, string, io.Writer) error { return b.err }
-
 func (b brokenLogs) Info(context.Context, string) (joblog.Info, error) { return joblog.Info{}, b.err }
+
+func (b brokenLogs) Read(context.Context, string, int64, int64, func(joblog.Batch) error) (joblog.Mark, error) {
+	return joblog.Mark{}, b.err
+}
 
 var errBroken = errors.New("secret detail of the database")

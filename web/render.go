@@ -21,6 +21,7 @@ func parseTemplates(a *assets) (*template.Template, error) {
 	t := template.New("").Funcs(template.FuncMap{
 		"asset": a.url,
 		"count": count[int],
+		"lines": func(n int64) string { return plural(int(n), "line", "lines") },
 		"icon": func(name string) template.HTML {
 			if a.icons[name] == "" {
 				return ""
