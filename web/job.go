@@ -49,7 +49,6 @@ type jobBody struct {
 	DebugDenied string // why somebody who may debug jobs may not debug this one
 	ourAgent    bool
 	rerunnable  bool // its pipeline is done, and it is a job of one of its blocks
-	sessionMark string
 }
 
 type attemptView struct {
@@ -107,12 +106,9 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	b.Failure.describe(&b, w.o.PublicURL(r))
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
-	if b.Open || b.Log != nil && b.Log.Live || len(b.Sessions) > 0 {
-		q := url.Values{"state": {stateMark(b.Job)}, "sessions": {b.sessionMark}}
-		if b.Attempt != nil && b.Log != nil {
-			q.Set("attempt", strconv.Itoa(b.Attempt.N))
-		}
-		s.Stream = "/jobs/" + b.Job.ID + "/log/events?" + q.Encode()
+	s.Topics = []string{"job:" + b.Job.ID}
+	if b.Job.State == signalbox.JobQueued { // what it is told changes with every other job of the line
+		s.Topics = append(s.Topics, "queue")
 	}
 	s.Crumbs = []Link{
 		{b.Project.Name, "/projects/" + b.Project.Name},
@@ -122,9 +118,6 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	}
 	return w.render(rw, http.StatusOK, "job", s, b)
 }
-
-// stateMark tells a stream what the page shows, so that it need not be made again when nothing has changed since.
-func stateMark(j *signalbox.Job) string { return string(j.State) + strconv.Itoa(j.AttemptN) }
 
 func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	var b jobBody

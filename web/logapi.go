@@ -177,8 +177,12 @@ func (w *Web) getLogIndex(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ix, err := w.o.Lines.Index(r.Context(), a.ID)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		rw.Header().Set("Cache-Control", "no-store")
+		return writeJSON(rw, indexOf(&logline.Index{}, a)) // nothing has arrived
+	}
 	if err != nil {
-		return orNotFound(err, "log")
+		return err
 	}
 	if keep(rw, r, ix) {
 		return nil

@@ -42,7 +42,6 @@ type Shell struct {
 	Favicon string   // class of the page's state, "none"
 	Script  string   // the page's module, "" for none
 	Topics  []string // what the page shows; it is loaded again when one of them changes
-	Stream  string   // where more than that comes from, "" for none
 	Theme   string   // light, dark, or "" for what the system has
 	Keys    bool     // single keys do something
 	Jump    string   // what the jump-to box holds

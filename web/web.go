@@ -161,7 +161,6 @@ func (w *Web) Routes() []route.Route {
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
 		page("POST /jobs/{id}/rerun", needs(auth.WorkflowRun), w.postJobRerun),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
-		page("GET /jobs/{id}/log/events", needs(auth.LogView), w.getJobEvents),
 		ui("GET /ui/jobs/{id}/log/index", w.getLogIndex),
 		ui("GET /ui/jobs/{id}/log/lines", w.getLogLines),
 		ui("GET /ui/jobs/{id}/log/tail", w.getLogTail),
