@@ -131,6 +131,12 @@ func (s *site) handler() http.Handler {
 					signalbox.CodeNotFound: 404, signalbox.CodeForbidden: 403, signalbox.CodeInvalid: 400, signalbox.CodeConflict: 409,
 					signalbox.CodeUnavailable: 503, signalbox.CodeInternal: 500, signalbox.CodeUnauthorized: 401,
 				}[signalbox.ErrorCode(err)]
+				if rt.Style == route.UI {
+					rw.Header().Set("Content-Type", "application/json")
+					rw.WriteHeader(status)
+					_ = json.NewEncoder(rw).Encode(map[string]string{"message": signalbox.ErrorMessage(err)})
+					return
+				}
 				s.web.ErrorPage(rw, r, status, err, "request-1")
 			}
 		})

@@ -20,6 +20,7 @@ const (
 	pageLines    = 200   // lines that a page holds; scripts and links bring the others
 	pageCommands = 1_000 // commands that a page lists
 	tellingFrom  = 60    // last lines of the failing command that may be told first
+	toldLine     = 400   // bytes of a line that is told first
 	logRetries   = 3     // of reading a log that changes in its middle meanwhile
 )
 
@@ -306,7 +307,7 @@ func (w *Web) failureIn(ctx context.Context, ix *logline.Index, c *logline.Comma
 	if c.First > 0 {
 		from := max(c.First, c.Last-tellingFrom+1)
 		var last []Line
-		if err := w.o.Lines.Window(ctx, ix, from, c.Last-from+1, maxLine, func(l *logline.Line) error {
+		if err := w.o.Lines.Window(ctx, ix, from, c.Last-from+1, toldLine, func(l *logline.Line) error {
 			last = append(last, lineOf(l))
 			return nil
 		}); err != nil {

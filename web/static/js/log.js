@@ -109,8 +109,7 @@ class Tools {
       this.view.follow(true);
       this.view.toEnd();
     } else if (failed?.last) {
-      const top = this.view.rows.place(failed.last) - this.view.view + 64;
-      this.view.go(Math.max(Math.min(top, this.view.rows.topOf(failed, -1)), top));
+      this.view.show(failed.last, this.view.view - 64);
     }
     this.foot();
   }

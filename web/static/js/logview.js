@@ -44,6 +44,8 @@ export class LogView extends EventTarget {
     this.mounted = new Map();
     this.frame = 0;
     this.settle = 0;
+    /** @type {{line: number, off: number} | "end" | null} what stays in its place while heights are found out, until the reader moves */
+    this.aim = null;
     this.known = 0; // lines when the reader last saw the end
     box.addEventListener("scroll", () => this.scrolled(), { passive: true });
     box.addEventListener("click", (e) => this.clicked(e));
@@ -107,6 +109,7 @@ export class LogView extends EventTarget {
     const now = this.box.scrollTop;
     const by = now - this.seen;
     if (!by) return;
+    this.aim = null;
     const before = this.top;
     if (!this.scaled) this.top = now;
     else {
@@ -116,9 +119,13 @@ export class LogView extends EventTarget {
       else if (Math.abs(by) <= 1.5 * this.view) this.top = Math.max(0, Math.min(this.end, this.top + by));
       else this.top = (now / room) * this.end;
       clearTimeout(this.settle);
-      this.settle = setTimeout(() => this.sync(), 150);
+      this.settle = setTimeout(() => {
+        this.sync();
+        this.draw();
+      }, 150);
     }
     this.seen = now;
+    if (this.top > before && this.top >= this.end - 1) this.aim = "end";
     if (this.top < before - 1) this.follow(false);
     else if (!this.data.index.complete && this.top >= this.end - rowHeight) this.follow(true);
     this.draw();
@@ -133,8 +140,9 @@ export class LogView extends EventTarget {
     this.dispatchEvent(new CustomEvent("moved"));
   }
 
-  /** Goes to a position. @param {number} top */
-  go(top) {
+  /** Goes to a position. @param {number} top @param {typeof this.aim} [aim] */
+  go(top, aim = null) {
+    this.aim = aim;
     this.top = Math.max(0, Math.min(this.end, top));
     this.sync();
     this.draw();
@@ -142,7 +150,12 @@ export class LogView extends EventTarget {
 
   toEnd() {
     this.known = this.data.index.lines;
-    this.go(this.end);
+    this.go(this.end, "end");
+  }
+
+  /** Shows a line so many pixels below the top. @param {number} line @param {number} off */
+  show(line, off) {
+    this.go(this.rows.place(line) - off, { line, off });
   }
 
   /** Shows a line in the middle, and opens its command. @param {number} n @param {boolean} [open] */
@@ -154,9 +167,7 @@ export class LogView extends EventTarget {
     if (open && n !== c.line) this.rows.folds.set(c.n, true);
     this.rows.measure();
     this.resize();
-    this.go(this.rows.place(n) - this.view / 2 + rowHeight);
-    // What was measured meanwhile may have moved it.
-    requestAnimationFrame(() => requestAnimationFrame(() => this.go(this.rows.place(n) - this.view / 2 + rowHeight)));
+    this.show(n, this.view / 2 - rowHeight);
   }
 
   /** Tells whether a line is in sight. @param {number} n */
@@ -183,7 +194,9 @@ export class LogView extends EventTarget {
     change();
     this.rows.measure();
     this.resize();
-    if (row) this.go(this.rows.topOf(row.c, this.rows.isOpen(row.c) ? row.k : -1) + off);
+    if (this.aim === "end") this.toEnd();
+    else if (this.aim) this.show(this.aim.line, this.aim.off);
+    else if (row) this.go(this.rows.topOf(row.c, this.rows.isOpen(row.c) ? row.k : -1) + Math.min(off, rowHeight));
     this.draw();
   }
 
@@ -243,10 +256,10 @@ export class LogView extends EventTarget {
     });
     if (!changed) return;
     this.rows.measure();
-    const stay = this.following && !this.data.index.complete;
-    if (anchor) this.top += this.rows.topOf(anchor.c, anchor.k) - anchor.top;
+    if (this.aim === "end") this.top = this.end;
+    else if (this.aim) this.top = Math.max(0, Math.min(this.end, this.rows.place(this.aim.line) - this.aim.off));
+    else if (anchor) this.top += this.rows.topOf(anchor.c, anchor.k) - anchor.top;
     this.resize();
-    if (stay) this.toEnd();
     this.draw();
   }
 
