@@ -90,7 +90,7 @@ func TestPages(t *testing.T) {
 			"<code>make contract-consumer</code> exited with 2", `id="L1"`, "exit 2", "term-fg31", `term-fgx34`, "1 more line", "This command printed nothing", "0:58", "build-04",
 			"plain_logs.txt?attempt=1", "Go to line 13", "Copy as Markdown", "&amp;line=13#L13", "History",
 		}},
-		{"/jobs/" + s.running.ID, 200, []string{"make integration", "running labels", "42 s without output", "data-log", "/log/events?attempt=1&amp;", `data-api="/ui/jobs/`, "Stop this job?"}},
+		{"/jobs/" + s.running.ID, 200, []string{"make integration", "running labels", "42 s without output", "data-log", `data-api="/ui/jobs/`, "Stop this job?"}},
 		{"/jobs/" + s.queued.ID, 200, []string{"No log yet", "Position", "1 of 1", "3 free", "An agent of type s1-linux is free; the job is about to be offered"}},
 		{"/jobs/" + s.lost.ID, 200, []string{"Infrastructure failure: your code is not the cause", "Attempts", "Not fetched, went back", "cut off"}},
 		{"/jobs/" + s.lost.ID + "?attempt=1", 200, []string{"The agent sent no log"}},

@@ -21,8 +21,11 @@ export class LogView extends EventTarget {
     this.data = data;
     this.rows = new Rows();
     this.box = box;
-    this.space = make("div", "log-space");
+    // Heights are attributes of empty pictures, because pages here have no styles of their own.
+    this.space = spacer();
+    this.before = spacer();
     this.layer = make("div", "log-rows");
+    this.layer.append(this.before);
     this.stick = make("div", "log-stick");
     this.stick.hidden = true;
     this.stick.setAttribute("aria-hidden", "true");
@@ -81,7 +84,7 @@ export class LogView extends EventTarget {
 
   resize() {
     const px = this.scaled ? tallest : this.rows.height;
-    this.space.style.height = `${px}px`;
+    this.space.setAttribute("height", String(px));
     this.top = Math.min(this.top, this.end);
     this.sync();
   }
@@ -214,7 +217,7 @@ export class LogView extends EventTarget {
     const used = new Set();
     /** @type {{el: HTMLElement, line: number}[]} */
     const lines = [];
-    let ref = this.layer.firstChild;
+    let ref = this.before.nextSibling;
     let y = start;
     let first = 0;
     let last = 0;
@@ -240,7 +243,7 @@ export class LogView extends EventTarget {
       m.el.remove();
       this.mounted.delete(key);
     }
-    this.layer.style.transform = `translateY(${Math.round(this.box.scrollTop + start - this.top)}px)`;
+    this.before.setAttribute("height", String(Math.max(0, Math.round(this.box.scrollTop + start - this.top))));
     this.showStick();
     if (first) this.data.want(first, last);
     if (this.wrap || this.times !== "off") this.measureLines(lines);
@@ -380,6 +383,15 @@ export class LogView extends EventTarget {
     this.draw();
     this.dispatchEvent(new CustomEvent("selected"));
   }
+}
+
+function spacer() {
+  const el = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  el.setAttribute("class", "log-space");
+  el.setAttribute("width", "1");
+  el.setAttribute("height", "0");
+  el.setAttribute("aria-hidden", "true");
+  return el;
 }
 
 /** The class for the width of line numbers. @param {number} lines */
