@@ -63,6 +63,9 @@ class Tools {
     this.wrap.append(glyph("wrap", "ico"));
     this.end = document.getElementById("log-end") ?? make("span");
     this.gg = 0;
+    this.mark = ""; // what the foot says
+    this.at = -1; // which failed command was gone to
+    this.anchor = 0; // the line in which a selection began
     view.update("index");
     this.say();
     this.failed.hidden = !this.data.index.commands.some((c) => c.exit);
@@ -201,7 +204,7 @@ class Tools {
   nextFailed() {
     const list = this.data.index.commands.filter((c) => c.exit);
     if (!list.length) return;
-    this.at = ((this.at ?? -1) + 1) % list.length;
+    this.at = (this.at + 1) % list.length;
     this.view.rows.folds.set(list[this.at].n, true);
     this.view.reveal(list[this.at].last ?? list[this.at].line);
   }

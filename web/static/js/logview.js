@@ -8,6 +8,7 @@ import { Rows, rowHeight } from "./logrows.js";
 /** @typedef {import("./logdata.js").LogData} LogData */
 /** @typedef {import("./logdata.js").LogLine} LogLine */
 /** @typedef {import("./logrows.js").Row} Row */
+/** @typedef {{line: number, off: number} | "end"} Aim */
 
 const most = 400; // rows in the page
 const beyond = 300; // pixels above and below the part in sight
@@ -37,6 +38,7 @@ export class LogView extends EventTarget {
     this.top = 0; // of what is in sight, in pixels from the top of the log
     this.seen = 0; // scrollTop as it was set or seen last
     this.wrap = true;
+    this.width = 0; // of the box when heights were found out
     this.times = "off";
     this.following = false;
     /** @type {{from: number, to: number} | null} */
@@ -47,7 +49,7 @@ export class LogView extends EventTarget {
     this.mounted = new Map();
     this.frame = 0;
     this.settle = 0;
-    /** @type {{line: number, off: number} | "end" | null} what stays in its place while heights are found out, until the reader moves */
+    /** @type {Aim | null} what stays in its place while heights are found out, until the reader moves */
     this.aim = null;
     this.known = 0; // lines when the reader last saw the end
     box.addEventListener("scroll", () => this.scrolled(), { passive: true });
@@ -143,7 +145,7 @@ export class LogView extends EventTarget {
     this.dispatchEvent(new CustomEvent("moved"));
   }
 
-  /** Goes to a position. @param {number} top @param {typeof this.aim} [aim] */
+  /** Goes to a position. @param {number} top @param {Aim | null} [aim] */
   go(top, aim = null) {
     this.aim = aim;
     this.top = Math.max(0, Math.min(this.end, top));
