@@ -28,7 +28,7 @@ import (
 
 // site is a running set of pages over a real database.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	store *store.Store
 	logs  *joblog.Log
 	lines *logline.Lines
@@ -81,7 +81,7 @@ func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, act
 	return s.fail
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
 	s.as(signalbox.RoleMember)

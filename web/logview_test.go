@@ -43,6 +43,19 @@ func (s *site) longJob(lines int) *signalbox.Job {
 	return j
 }
 
+// growingJob is a job that has begun to print.
+func (s *site) growingJob() (*signalbox.Job, *signalbox.Attempt) {
+	s.t.Helper()
+	a := s.agent(s.agentType("growing"), "growing-01")
+	wf := s.workflow(s.project("growing"), "main", "x")
+	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning})
+	b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockRunning})
+	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobRunning, StartedAt: s.now})
+	at := s.attempt(j, a, signalbox.Attempt{State: signalbox.AttemptRunning})
+	s.push(at, 0, agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: 1, Directive: "make"}, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: 1, Output: "line 1\n"})
+	return j, at
+}
+
 // What the viewer does with a log that no page could hold.
 func TestLogViewer(t *testing.T) {
 	ctx := browse.Start(t)

@@ -26,7 +26,7 @@ var (
 )
 
 // checkPage asks of a page what is asked of every page.
-func checkPage(t *testing.T, text string) {
+func checkPage(t testing.TB, text string) {
 	t.Helper()
 	if !title.MatchString(text) {
 		t.Error("the page has no title")
