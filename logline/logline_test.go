@@ -27,7 +27,12 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{store: storetest.OpenSQLite(t)}
+	return worldOn(t, storetest.OpenSQLite(t))
+}
+
+func worldOn(t *testing.T, s *store.Store) *world {
+	t.Helper()
+	w := &world{store: s}
 	w.logs = joblog.New(joblog.Options{Store: w.store, OnClose: func(id string) { w.lines.Closed(id) }})
 	w.open(t)
 	return w
@@ -353,7 +358,12 @@ func TestBounds(t *testing.T) {
 }
 
 func TestStoredIndex(t *testing.T) {
-	w := newWorld(t)
+	t.Run("sqlite", func(t *testing.T) { testStoredIndex(t, newWorld(t)) })
+	t.Run("postgres", func(t *testing.T) { testStoredIndex(t, worldOn(t, storetest.OpenPostgres(t))) })
+}
+
+func testStoredIndex(t *testing.T, w *world) {
+	t.Helper()
 	attempt := signalbox.NewID()
 	w.push(t, attempt, 0, started(1, "make"), printed(1, strings.Repeat("line\n", 5000)))
 	w.close(t, attempt)

@@ -16,9 +16,12 @@ func (l *LogTx) LogIndex(attemptID string) (*LogIndex, error) {
 
 // SetLogIndex stores the index of a log, unless the log is not what it was made from any more. It tells whether it did.
 func (l *LogTx) SetLogIndex(attemptID string, x LogIndex) (bool, error) {
-	n, err := l.t.exec(`INSERT INTO log_index (attempt_id, rev, next_event, format, at, data)
-		SELECT attempt_id, rev, next_event, $4, $5, $6 FROM log WHERE attempt_id = $1 AND rev = $2 AND next_event = $3 AND closed_at <> 0
+	h, err := one(l.t, "log of attempt", attemptID, scanLogHead, `SELECT `+logColumns+` FROM log WHERE attempt_id = $1`+l.t.forUpdate(), attemptID)
+	if err != nil || h.Rev != x.Rev || h.Next != x.Next || h.ClosedAt.IsZero() {
+		return false, err
+	}
+	_, err = l.t.exec(`INSERT INTO log_index (attempt_id, rev, next_event, format, at, data) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (attempt_id) DO UPDATE SET rev = excluded.rev, next_event = excluded.next_event, format = excluded.format,
 		at = excluded.at, data = excluded.data`, attemptID, x.Rev, x.Next, x.Format, ms(l.Now), x.Data)
-	return n > 0, err
+	return err == nil, err
 }
