@@ -34,8 +34,10 @@ var forbidden = []struct {
 	{[]string{"backup", "verify"}, []string{"api", "web", "server", "dispatch"}, "they work on data that no server has, or another one"},
 	{[]string{"schedule"}, []string{"api", "web", "server"}, "tasks run without a face"},
 	{[]string{"setup", "project"}, []string{"api", "web", "server"}, "the pages and the API call them, not the other way round"},
+	{[]string{"logline"}, []string{"api", "web", "server", "engine", "dispatch", "secret"}, "where lines are follows from what is stored of a log, and from nothing else"},
+	{[]string{"joblog"}, []string{"logline"}, "what is derived from a log does not decide what is stored of it"},
 	{
-		[]string{"store", "queue", "joblog", "engine", "dispatch", "fleet", "api", "web"},
+		[]string{"store", "queue", "joblog", "logline", "engine", "dispatch", "fleet", "api", "web"},
 		[]string{"metrics"},
 		"what happens is counted through functions in options; nothing but the server knows by whom",
 	},

@@ -60,7 +60,7 @@ func (f *Fold) Add(b Batch) {
 		if len(c.Gaps) < 100 {
 			c.Gaps = append(c.Gaps, *b.Gap)
 		}
-		f.print(c, []byte(b.Gap.text()))
+		f.print(c, []byte(b.Gap.Text()))
 	}
 	for i, raw := range b.Events {
 		f.add(b.From+int64(i), parse(raw))

@@ -34,6 +34,8 @@ type Options struct {
 	// OnAppend is told what became of every push, and how many bytes of JSON lines were stored, once that is durable. By
 	// default nobody is.
 	OnAppend func(out Outcome, stored int64)
+	// OnClose is told of every log that this process closed, once that is durable. By default nobody is.
+	OnClose func(attemptID string)
 }
 
 // Log is the logs of all attempts. It may be used by many goroutines.
@@ -44,6 +46,7 @@ type Log struct {
 	heartbeat time.Duration
 	keys      *auth.Keyring
 	onAppend  func(Outcome, int64)
+	onClose   func(string)
 	guards    guards
 	enc       *zstd.Encoder
 	dec       *zstd.Decoder
@@ -57,7 +60,7 @@ func New(o Options) *Log {
 	if o.Heartbeat <= 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat, onAppend: o.OnAppend}
+	l := &Log{store: o.Store, quota: o.Quota, recheck: o.Recheck, heartbeat: o.Heartbeat, onAppend: o.OnAppend, onClose: o.OnClose}
 	if o.Secrets != nil && o.Keys != nil {
 		l.keys, l.guards.vault, l.guards.by = o.Keys, o.Secrets, map[string]*list.Element{}
 	}
@@ -110,7 +113,7 @@ func (l *Log) Append(ctx context.Context, attemptID, jobID string, from int64, b
 		if err != nil {
 			return err
 		}
-		w := &writer{l: l, t: t, head: head, from: from, events: events, ready: ready, m: m}
+		w := &writer{l: l, t: t, head: head, from: from, events: events, ready: ready, m: m, end: head.Next}
 		if head.JobID == "" {
 			head.JobID = jobID
 		}
@@ -142,6 +145,8 @@ type writer struct {
 	m      *redact.Matcher  // nil when nothing is redacted
 	opened *logKey
 	out    Outcome
+	end    int64 // where the log ended before
+	past   bool  // something before that was changed
 }
 
 func (w *writer) write() error {
@@ -163,7 +168,10 @@ func (w *writer) write() error {
 		refuse = WhyWithheld
 	}
 	p := decide(h.Next, gaps, w.from, w.events, overlap, refuse)
+	// Readers of a closed log have read its very end.
+	w.past = p.changed() && !h.ClosedAt.IsZero()
 	for _, r := range p.store {
+		w.past = w.past || r.from < w.end
 		if w.m != nil {
 			if err := w.redacted(r); err != nil {
 				return err
@@ -197,6 +205,9 @@ func (w *writer) write() error {
 	w.out = p.out
 	h.Next = max(h.Next, to)
 	h.Refused += int64(p.newlyRefused)
+	if w.past {
+		h.Rev++
+	}
 	if p.changed() || len(p.differing) > 0 {
 		if err := w.t.UpdateLog(h); err != nil {
 			return err
@@ -291,8 +302,12 @@ func (l *Log) Close(ctx context.Context, attemptID string) error {
 			return err
 		}
 		if len(h.SecretKey) > 0 {
-			if err := (&writer{l: l, t: t, head: h, m: m}).release(); err != nil {
+			w := &writer{l: l, t: t, head: h, m: m, end: h.Next}
+			if err := w.release(); err != nil {
 				return err
+			}
+			if w.past {
+				h.Rev++
 			}
 		}
 		h.ClosedAt = t.Now
@@ -303,6 +318,9 @@ func (l *Log) Close(ctx context.Context, attemptID string) error {
 		return fmt.Errorf("close the log of attempt %s: %w", attemptID, err)
 	}
 	l.guards.forget(attemptID)
+	if l.onClose != nil {
+		l.onClose(attemptID)
+	}
 	return nil
 }
 
@@ -321,6 +339,7 @@ type Info struct {
 	Bytes     int64 // stored events as JSON lines
 	Refused   int64 // events kept out by the quota
 	Differing int64 // pushes that contradicted what was acknowledged
+	Rev       int64 // counts changes of what could be read before, by filling gaps or after the end
 	Closed    bool
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -337,7 +356,7 @@ func (l *Log) Info(ctx context.Context, attemptID string) (Info, error) {
 			return err
 		}
 		in = Info{
-			AttemptID: h.AttemptID, JobID: h.JobID, NextEvent: h.Next, Bytes: h.Bytes, Refused: h.Refused, Differing: h.Differing,
+			AttemptID: h.AttemptID, JobID: h.JobID, NextEvent: h.Next, Bytes: h.Bytes, Refused: h.Refused, Differing: h.Differing, Rev: h.Rev,
 			Closed: !h.ClosedAt.IsZero(), CreatedAt: h.CreatedAt, UpdatedAt: h.UpdatedAt, ClosedAt: h.ClosedAt,
 		}
 		gaps, err := t.LogGaps(attemptID, 0, h.Next, 1000)

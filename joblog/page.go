@@ -24,6 +24,9 @@ type Batch struct {
 	rest bool // its one event has no index of its own: it is text that stands before the event From
 }
 
+// Rest tells whether the batch is text that has no index of its own and stands before the event From.
+func (b Batch) Rest() bool { return b.rest }
+
 // Next is the index after the batch.
 func (b Batch) Next() int64 {
 	if b.Gap != nil {
@@ -44,11 +47,17 @@ type page struct {
 	rests  []*store.LogText
 	done   bool // to is the end of the log
 	closed bool
+	rev    int64
 }
 
 // page reads the stretch that begins at from. Events are immutable, so reading a log page by page gives the log,
 // without a long transaction.
 func (l *Log) page(ctx context.Context, attemptID string, from int64) (page, error) {
+	return l.smallPage(ctx, attemptID, from, pageChunks, pageData)
+}
+
+// smallPage is page with at most so many chunks and, give or take one chunk, compressed bytes.
+func (l *Log) smallPage(ctx context.Context, attemptID string, from int64, maxChunks, maxData int) (page, error) {
 	var p page
 	err := l.store.ReadLog(ctx, func(t *store.LogTx) error {
 		p = page{from: from}
@@ -56,17 +65,17 @@ func (l *Log) page(ctx context.Context, attemptID string, from int64) (page, err
 		if err != nil {
 			return err
 		}
-		p.closed = !h.ClosedAt.IsZero()
-		if p.chunks, err = t.LogChunks(attemptID, from, pageChunks, pageData); err != nil {
+		p.closed, p.rev = !h.ClosedAt.IsZero(), h.Rev
+		if p.chunks, err = t.LogChunks(attemptID, from, maxChunks, maxData); err != nil {
 			return err
 		}
 		p.to = max(from, h.Next)
 		// One chunk may have one gap before it and one behind; a longer row of gaps ends the page.
-		limit := 2*pageChunks + 2
+		limit := 2*maxChunks + 2
 		if p.gaps, err = t.LogGaps(attemptID, from, h.Next, limit); err != nil {
 			return err
 		}
-		if len(p.chunks) == pageChunks || chunkBytes(p.chunks) >= pageData {
+		if len(p.chunks) == maxChunks || chunkBytes(p.chunks) >= maxData {
 			last := p.chunks[len(p.chunks)-1]
 			p.to = last.First + last.Count
 		}

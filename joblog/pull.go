@@ -35,7 +35,7 @@ func (l *Log) Pull(ctx context.Context, attemptID string, from int64, limit int)
 			if len(events) >= limit {
 				return enough
 			}
-			e, err := json.Marshal(agentapi.Event{Event: agentapi.EventCmdOutput, Output: b.Gap.text()})
+			e, err := json.Marshal(agentapi.Event{Event: agentapi.EventCmdOutput, Output: b.Gap.Text()})
 			if err != nil {
 				return err
 			}
@@ -59,8 +59,8 @@ func (l *Log) Pull(ctx context.Context, attemptID string, from int64, limit int)
 	return append(events, before...), next, closed, err
 }
 
-// text is what a reader sees in the place of what is missing.
-func (g Gap) text() string {
+// Text is what a reader sees in the place of what is missing.
+func (g Gap) Text() string {
 	what, verb := fmt.Sprintf("events %d to %d", g.From, g.To-1), "were"
 	if g.To-g.From == 1 {
 		what, verb = fmt.Sprintf("event %d", g.From), "was"

@@ -70,6 +70,7 @@ func (w *writer) rest(before int64, text []byte) error {
 	if len(text) == 0 {
 		return nil
 	}
+	w.past = w.past || before < w.end
 	w.head.Bytes += int64(len(text))
 	return w.t.AddLogRest(w.head, store.LogText{Before: before, Data: text})
 }

@@ -23,7 +23,7 @@ func (l *Log) Text(ctx context.Context, attemptID string, w io.Writer) error {
 
 func writeText(b *bufio.Writer, batch Batch) error {
 	if batch.Gap != nil {
-		_, err := b.WriteString(batch.Gap.text())
+		_, err := b.WriteString(batch.Gap.Text())
 		return err
 	}
 	for _, raw := range batch.Events {

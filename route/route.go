@@ -47,6 +47,7 @@ const (
 	JSON  Style = iota // {"code","message","details","request_id"}
 	Page               // an HTML page; without a session, a redirect to sign-in
 	Agent              // the short texts that agents know
+	UI                 // as JSON, for the scripts of pages: a session is as good as a token
 )
 
 // Handler answers a request. An error that it returns has not been written yet; the server maps its code to a status.

@@ -192,7 +192,7 @@ func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 		return u, err
 	}
 	find := byToken
-	if style == route.Page {
+	if style == route.Page || style == route.UI && r.Header.Get("Authorization") == "" {
 		c := m.cookie(r)
 		if c == "" {
 			return route.Actor{}, nil
@@ -253,7 +253,7 @@ func (m *mux) render(w http.ResponseWriter, r *http.Request, style route.Style, 
 		w.Header().Set("Retry-After", "5")
 	}
 	switch style {
-	case route.JSON:
+	case route.JSON, route.UI:
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
 		b, _ := json.Marshal(map[string]any{

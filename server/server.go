@@ -31,6 +31,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/metrics"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
@@ -72,6 +73,7 @@ type Server struct {
 	secrets  *secret.Secrets
 	engine   *engine.Engine
 	logs     *joblog.Log
+	lines    *logline.Lines
 	hub      *dispatch.Hub
 	files    *artifact.Artifacts
 	builds   *download.Downloads
@@ -165,7 +167,13 @@ func (s *Server) open(ctx context.Context) error {
 		return err
 	}
 	s.engine = engine.New(engine.Options{Store: s.store, Logger: s.o.Logger})
-	s.logs = joblog.New(joblog.Options{Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys, OnAppend: s.metrics.Log})
+	s.logs = joblog.New(joblog.Options{
+		Store: s.store, Quota: s.o.LogQuota, Secrets: s.secrets, Keys: s.keys, OnAppend: s.metrics.Log,
+		OnClose: func(attemptID string) { s.lines.Closed(attemptID) },
+	})
+	if s.lines, err = logline.New(logline.Options{Store: s.store, Log: s.logs, Logger: s.o.Logger}); err != nil {
+		return err
+	}
 	if s.fleet, err = fleet.New(fleet.Options{Store: s.store, Engine: s.engine, Log: s.logs, Logger: s.o.Logger}); err != nil {
 		return err
 	}
@@ -346,6 +354,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.serveScrapes(gctx) })
 	g.Go(func() error { return s.watchAddress(gctx) })
 	g.Go(func() error { return s.hub.Run(gctx) })
+	g.Go(func() error { return s.lines.Run(gctx) })
 	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error { return s.trigger.Run(gctx) })
 	g.Go(func() error { return s.schedule.Run(gctx) })

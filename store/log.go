@@ -44,6 +44,7 @@ type LogHead struct {
 	ClosedAt  time.Time // zero while events may come
 	SecretKey []byte    // the key of an attempt whose log is redacted, sealed; set once, see SetLogKey
 	Rests     int64     // rests that there are; kept by AddLogRest
+	Rev       int64     // counts changes of what was readable before, see joblog
 }
 
 // LogChunk holds the events First .. First+Count-1. The store does not look into Data.
@@ -64,11 +65,11 @@ type LogGap struct {
 	At   time.Time
 }
 
-const logColumns = `attempt_id, job_id, next_event, bytes, refused, differing, created_at, updated_at, closed_at, secret_key, rests`
+const logColumns = `attempt_id, job_id, next_event, bytes, refused, differing, created_at, updated_at, closed_at, secret_key, rests, rev`
 
 func scanLogHead(s scanner, h *LogHead) error {
 	return s.Scan(&h.AttemptID, &h.JobID, &h.Next, &h.Bytes, &h.Refused, &h.Differing, at{&h.CreatedAt}, at{&h.UpdatedAt}, at{&h.ClosedAt},
-		&h.SecretKey, &h.Rests)
+		&h.SecretKey, &h.Rests, &h.Rev)
 }
 
 // Log returns the head of a log; an attempt that has none is CodeNotFound.
@@ -91,7 +92,7 @@ func (l *LogTx) LockLog(attemptID, jobID string) (*LogHead, error) {
 func (l *LogTx) UpdateLog(h *LogHead) error {
 	h.UpdatedAt = l.Now
 	n, err := l.t.exec(`UPDATE log SET job_id = $1, next_event = $2, bytes = $3, refused = $4, differing = $5, updated_at = $6,
-		closed_at = $7 WHERE attempt_id = $8`, h.JobID, h.Next, h.Bytes, h.Refused, h.Differing, ms(h.UpdatedAt), ms(h.ClosedAt), h.AttemptID)
+		closed_at = $7, rev = $8 WHERE attempt_id = $9`, h.JobID, h.Next, h.Bytes, h.Refused, h.Differing, ms(h.UpdatedAt), ms(h.ClosedAt), h.Rev, h.AttemptID)
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func (l *LogTx) LogEvidence(attemptID string) ([]LogChunk, error) {
 
 // DeleteLog removes a log with everything that belongs to it; one that is not there is fine.
 func (l *LogTx) DeleteLog(attemptID string) error {
-	for _, table := range []string{"log_chunk", "log_gap", "log_evidence", "log_tail", "log_rest", "log"} {
+	for _, table := range []string{"log_chunk", "log_gap", "log_evidence", "log_tail", "log_rest", "log_index", "log"} {
 		if _, err := l.t.exec(`DELETE FROM `+table+` WHERE attempt_id = $1`, attemptID); err != nil {
 			return err
 		}

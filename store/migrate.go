@@ -28,7 +28,7 @@ type schema struct {
 
 var (
 	mainSchema = schema{prefix: "main", versions: 14, table: "goose_main", meta: "schema_meta"}
-	logSchema  = schema{prefix: "log", versions: 2, table: "goose_log", meta: "log_schema_meta"}
+	logSchema  = schema{prefix: "log", versions: 3, table: "goose_log", meta: "log_schema_meta"}
 )
 
 // laterMigrations are those of a build that stands for the next release, in tests of upgrades.

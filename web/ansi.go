@@ -1,122 +1,42 @@
 package web
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"math"
 	"regexp"
-	"strconv"
 	"strings"
 
 	terminal "github.com/buildkite/terminal-to-html/v3"
+
+	"github.com/signalbox-ci/signalbox/logline"
 )
 
 // Run is a piece of a line with one look. Class is "" or names of the style sheet, never anything from the log.
 type Run struct {
-	Text  string `json:"t"`
-	Class string `json:"c,omitempty"`
+	Text, Class string
 }
 
-const (
-	maxLine  = 8 << 10 // bytes of a line that are shown
-	maxStyle = 32      // colour changes that are carried into the next line
-)
+// MarshalJSON writes a run as ["text"] or ["text","class"].
+func (r Run) MarshalJSON() ([]byte, error) {
+	if r.Class == "" {
+		return json.Marshal([1]string{r.Text})
+	}
+	return json.Marshal([2]string{r.Text, r.Class})
+}
 
-// escapes finds what a terminal would act on: CSI, OSC and the other strings with their end (or cut off), two-character
-// sequences.
-var escapes = regexp.MustCompile("\x1b\\[[0-?]*[ -/]*[@-~]?|\x1b[\\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[ -/]*[0-~]?|\u009b[0-?]*[ -/]*[@-~]?")
-
-// style is the colours and attributes in force, as the sequences that set them since the last reset.
-type style []string
+const maxLine = 8 << 10 // bytes of a line that are shown
 
 // runs turns one line of raw output that begins in a style into pieces.
-func runs(line string, s style) []Run {
-	cut := 0
-	if len(line) > maxLine {
-		cut = len(line) - maxLine
-		line = line[:maxLine]
-	}
+func runs(line string, s logline.Style) []Run {
 	line = strings.TrimRight(line, "\r")
-	var out []Run
 	if len(s) == 0 && !strings.ContainsAny(line, "\x1b\r\b\u009b") {
-		out = []Run{{Text: line}}
-	} else {
-		clean, _ := clean(line, s)
-		out = parseSpans(terminal.Render([]byte(strings.Join(s, "") + clean)))
+		return []Run{{Text: line}}
 	}
-	if cut > 0 {
-		out = append(out, Run{Text: " … " + size(int64(cut)) + " more in the plain text", Class: "more"})
-	}
-	return out
+	clean, _ := logline.Clean(line, s)
+	return parseSpans(terminal.Render([]byte(strings.Join(s, "") + clean)))
 }
-
-// clean removes from a line what it asks a terminal to do, except for colours, carriage returns, backspaces and
-// movements within the line: links, images, titles and everything else go, so that nothing but text and known classes
-// can come out. It returns the style in which the next line begins, too.
-func clean(line string, s style) (string, style) {
-	if !strings.ContainsAny(line, "\x1b\u009b") {
-		return line, s
-	}
-	line = escapes.ReplaceAllStringFunc(line, func(seq string) string {
-		if !strings.HasPrefix(seq, "\x1b[") || len(seq) < 3 || strings.ContainsAny(seq, "<=>?:") {
-			return ""
-		}
-		switch seq[len(seq)-1] {
-		case 'm':
-			seq = palette(seq)
-			if seq == "\x1b[m" || seq == "\x1b[0m" {
-				s = nil
-			} else if len(s) < maxStyle {
-				s = append(s[:len(s):len(s)], seq)
-			}
-			return seq
-		case 'K', 'C', 'D', 'G':
-			if len(seq) > 6 {
-				return "" // a movement far beyond any screen
-			}
-			return seq
-		}
-		return ""
-	})
-	return line, s
-}
-
-// palette writes true colour as the nearest of the 256, which have classes.
-func palette(seq string) string {
-	if !strings.Contains(seq, "8;2;") {
-		return seq
-	}
-	in := strings.Split(seq[2:len(seq)-1], ";")
-	var out []string
-	for i := 0; i < len(in); i++ {
-		if (in[i] == "38" || in[i] == "48") && i+4 < len(in) && in[i+1] == "2" {
-			var cube [3]int
-			for c := range cube {
-				v, _ := strconv.Atoi(in[i+2+c])
-				cube[c] = nearestStep(v)
-			}
-			out = append(out, in[i], "5", strconv.Itoa(16+36*cube[0]+6*cube[1]+cube[2]))
-			i += 4
-			continue
-		}
-		out = append(out, in[i])
-	}
-	return "\x1b[" + strings.Join(out, ";") + "m"
-}
-
-var cubeSteps = [6]int{0, 95, 135, 175, 215, 255}
-
-func nearestStep(v int) int {
-	best := 0
-	for i, s := range cubeSteps {
-		if abs(s-v) < abs(cubeSteps[best]-v) {
-			best = i
-		}
-	}
-	return best
-}
-
-func abs(n int) int { return max(n, -n) }
 
 var (
 	tag        = regexp.MustCompile(`<[^>]*>`)
@@ -188,7 +108,7 @@ func paletteColour(i int) [3]float64 {
 		return [3]float64{v, v, v}
 	}
 	i -= 16
-	return [3]float64{float64(cubeSteps[i/36]), float64(cubeSteps[i/6%6]), float64(cubeSteps[i%6])}
+	return [3]float64{float64(logline.CubeSteps[i/36]), float64(logline.CubeSteps[i/6%6]), float64(logline.CubeSteps[i%6])}
 }
 
 // readable mixes a colour with black or white until its contrast with the background is 4.5.

@@ -44,7 +44,6 @@ func readDebug(tx *store.Tx, b *jobBody, events []*signalbox.Event) error {
 		if err != nil {
 			return err
 		}
-		b.sessionMark = sessionMark(sessions)
 		for _, d := range sessions {
 			v := sessionView{URL: "/jobs/" + d.ID}
 			if !d.StartedAt.IsZero() {
@@ -87,14 +86,6 @@ func cmdWord(host string) string {
 		return "HOST"
 	}
 	return host
-}
-
-func sessionMark(sessions []*signalbox.Job) string {
-	var b strings.Builder
-	for _, d := range sessions {
-		b.WriteString(d.ID + string(d.State) + " ")
-	}
-	return b.String()
 }
 
 // mayDebug fills whether to offer a session, and why not.

@@ -101,7 +101,7 @@ func TestDebugSessionPages(t *testing.T) {
 			t.Errorf("the session's page has no %q", want)
 		}
 	}
-	if _, text = s.get("/jobs/" + s.failed.ID); !strings.Contains(text, "Debug session open on debug-agent-9.") || !strings.Contains(text, `href="/jobs/`+d.ID+`"`) || !strings.Contains(text, "data-stream=") {
+	if _, text = s.get("/jobs/" + s.failed.ID); !strings.Contains(text, "Debug session open on debug-agent-9.") || !strings.Contains(text, `href="/jobs/`+d.ID+`"`) || !strings.Contains(text, `data-topics="job:`+s.failed.ID+`"`) {
 		t.Error("the job's page says nothing of its session, or does not hear of its end")
 	}
 	if _, text = s.get("/workflows/" + s.workflow.ID); strings.Contains(text, d.ID) {

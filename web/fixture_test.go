@@ -21,15 +21,17 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
 // site is a running set of pages over a real database.
 type site struct {
-	t     *testing.T
+	t     testing.TB
 	store *store.Store
 	logs  *joblog.Log
+	lines *logline.Lines
 	web   *Web
 	url   string
 	role  atomic.Value // signalbox.Role of whoever asks; browsers ask when they like
@@ -79,7 +81,7 @@ func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, act
 	return s.fail
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
 	s.as(signalbox.RoleMember)
@@ -89,11 +91,14 @@ func newSite(t *testing.T) *site {
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
 	s.logs = joblog.New(joblog.Options{Store: s.store})
+	if s.lines, err = logline.New(logline.Options{Store: s.store, Log: s.logs}); err != nil {
+		t.Fatal(err)
+	}
 	fl, err := fleet.New(fleet.Options{Store: s.store, Engine: engine.New(engine.Options{Store: s.store}), Log: s.logs})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Logs: s.logs, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +131,12 @@ func (s *site) handler() http.Handler {
 					signalbox.CodeNotFound: 404, signalbox.CodeForbidden: 403, signalbox.CodeInvalid: 400, signalbox.CodeConflict: 409,
 					signalbox.CodeUnavailable: 503, signalbox.CodeInternal: 500, signalbox.CodeUnauthorized: 401,
 				}[signalbox.ErrorCode(err)]
+				if rt.Style == route.UI {
+					rw.Header().Set("Content-Type", "application/json")
+					rw.WriteHeader(status)
+					_ = json.NewEncoder(rw).Encode(map[string]string{"message": signalbox.ErrorMessage(err)})
+					return
+				}
 				s.web.ErrorPage(rw, r, status, err, "request-1")
 			}
 		})
@@ -401,12 +412,10 @@ func (s *busySite) fill(spare, third *signalbox.Agent) {
 // brokenLogs is a log store that does not answer.
 type brokenLogs struct{ err error }
 
-func (b brokenLogs) Follow(context.Context, string, int64, func(joblog.Batch) error) error {
-	return b.err
-}
-
-func (b brokenLogs) Text(context.Context, string, io.Writer) error { return b.err }
-
 func (b brokenLogs) Info(context.Context, string) (joblog.Info, error) { return joblog.Info{}, b.err }
+
+func (b brokenLogs) Read(context.Context, string, int64, int64, func(joblog.Batch) error) (joblog.Mark, error) {
+	return joblog.Mark{}, b.err
+}
 
 var errBroken = errors.New("secret detail of the database")

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -10,7 +8,6 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
-	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -52,7 +49,6 @@ type jobBody struct {
 	DebugDenied string // why somebody who may debug jobs may not debug this one
 	ourAgent    bool
 	rerunnable  bool // its pipeline is done, and it is a job of one of its blocks
-	sessionMark string
 }
 
 type attemptView struct {
@@ -74,18 +70,9 @@ type failureView struct {
 	Text    string
 	Lines   []Line
 	Line    int64
-}
-
-type logBody struct {
-	Commands []*Command
-	Hidden   int
-	Lines    int
-	Size     string
-	Gutter   string
-	Next     int64
-	Live     bool
-	RawURL   string
-	Base     string
+	URL     string // of the line
+	// Markdown says the same for a chat or an issue.
+	Markdown string
 }
 
 func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
@@ -116,15 +103,12 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	b.Failure = failureOf(&b)
+	b.Failure.describe(&b, w.o.PublicURL(r))
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
-	if b.Open || b.Log != nil && b.Log.Live || len(b.Sessions) > 0 {
-		q := url.Values{"state": {stateMark(b.Job)}, "sessions": {b.sessionMark}}
-		if b.Attempt != nil && b.Log != nil {
-			q.Set("attempt", strconv.Itoa(b.Attempt.N))
-			q.Set("from", strconv.FormatInt(b.Log.Next, 10))
-		}
-		s.Stream = "/jobs/" + b.Job.ID + "/log/events?" + q.Encode()
+	s.Topics = []string{"job:" + b.Job.ID}
+	if b.Job.State == signalbox.JobQueued { // what it is told changes with every other job of the line
+		s.Topics = append(s.Topics, "queue")
 	}
 	s.Crumbs = []Link{
 		{b.Project.Name, "/projects/" + b.Project.Name},
@@ -134,9 +118,6 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	}
 	return w.render(rw, http.StatusOK, "job", s, b)
 }
-
-// stateMark tells a stream what the page shows, so that it need not be made again when nothing has changed since.
-func stateMark(j *signalbox.Job) string { return string(j.State) + strconv.Itoa(j.AttemptN) }
 
 func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	var b jobBody
@@ -281,56 +262,6 @@ func attemptJobState(a *signalbox.Attempt) signalbox.JobState {
 	return signalbox.JobRunning
 }
 
-var errCaughtUp = errors.New("caught up")
-
-// readFold reads a log as far as it has come.
-func (w *Web) readFold(ctx context.Context, attemptID string, focus int64) (*fold, joblog.Info, error) {
-	f := newFold(focus)
-	info, err := w.o.Logs.Info(ctx, attemptID)
-	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-		return f, info, nil
-	}
-	if err != nil || info.NextEvent == 0 {
-		return f, info, err
-	}
-	err = w.o.Logs.Follow(ctx, attemptID, 0, func(batch joblog.Batch) error {
-		f.batch(batch)
-		if f.Next >= info.NextEvent {
-			return errCaughtUp
-		}
-		return nil
-	})
-	if errors.Is(err, errCaughtUp) {
-		err = nil
-	}
-	return f, info, err
-}
-
-func (w *Web) readLog(ctx context.Context, b *jobBody, focus int64) error {
-	f, info, err := w.readFold(ctx, b.Attempt.ID, focus)
-	if err != nil {
-		return err
-	}
-	if f.Finished || info.Closed || b.Attempt.State == signalbox.AttemptEnded {
-		// The agent may have gone without a word while a command was running.
-		if c := f.current(); c != nil && c.Running {
-			c.Running, c.Ended, c.Finished = false, true, c.said
-		}
-	}
-	q := "?attempt=" + strconv.Itoa(b.Attempt.N)
-	b.Log = &logBody{
-		Commands: f.Commands, Hidden: f.Hidden, Lines: int(f.Lines), Size: size(f.Bytes), Gutter: gutter(f.Lines), Next: f.Next,
-		Live: !info.Closed && !f.Finished && b.Attempt.State != signalbox.AttemptEnded, RawURL: b.BaseURL + "/plain_logs.txt" + q, Base: b.BaseURL + q,
-	}
-	if c := f.firstFailure(); c != nil && b.Lamp == lampFailed {
-		b.Failure = &failureView{Lamp: lampFailed, Command: clip(c.Directive, 120), Exit: *c.Exit, Lines: c.telling(6), Line: c.N}
-		if n := len(b.Failure.Lines); n > 0 {
-			b.Failure.Line = b.Failure.Lines[0].N
-		}
-	}
-	return nil
-}
-
 // failureOf says why a job failed: the command, or what happened to the machinery.
 func failureOf(b *jobBody) *failureView {
 	switch b.Lamp {
@@ -352,15 +283,16 @@ func failureOf(b *jobBody) *failureView {
 	return nil
 }
 
-// gutter names the class for the width of line numbers.
-func gutter(lines int64) string {
-	switch {
-	case lines > 9999:
-		return "g6"
-	case lines > 999:
-		return "g4"
+// infraSentence says what happened to the machinery.
+func infraSentence(j *signalbox.Job, agent string) string {
+	why := endReasons[j.Reason]
+	if j.FailureReason != "" {
+		why = strings.TrimSuffix(clip(firstLine(j.FailureReason), 300), ".") + ". Your code is not the cause"
 	}
-	return "g3"
+	if agent != "" {
+		why += ". It ran on " + clip(agent, 80)
+	}
+	return strings.ToUpper(why[:min(1, len(why))]) + why[min(1, len(why)):] + "."
 }
 
 func (w *Web) postJobStop(rw http.ResponseWriter, r *http.Request) error {
@@ -401,40 +333,4 @@ func (w *Web) attemptOf(r *http.Request) (job *signalbox.Job, attempt *signalbox
 		return nil
 	})
 	return job, attempt, err
-}
-
-func (w *Web) getPlainLog(rw http.ResponseWriter, r *http.Request) error {
-	job, attempt, err := w.attemptOf(r)
-	if err != nil {
-		return err
-	}
-	if attempt == nil {
-		return signalbox.Errorf(signalbox.CodeNotFound, "There is no log yet: the job has not been given to an agent")
-	}
-	h := rw.Header()
-	// Never anything that a browser would run: the text is whatever the job printed.
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
-	h.Set("Content-Disposition", `inline; filename="job-`+job.ID+`-`+strconv.Itoa(attempt.N)+`.txt"`)
-	out := &lateWriter{rw: rw}
-	if err := w.o.Logs.Text(r.Context(), attempt.ID, out); err != nil {
-		if !out.begun {
-			h.Del("Content-Disposition")
-			return orNotFound(err, "log")
-		}
-		// Half a log must not look like a whole one: break the connection.
-		panic(http.ErrAbortHandler)
-	}
-	return nil
-}
-
-// lateWriter knows whether anything was written, and so whether an error can still become an answer.
-type lateWriter struct {
-	rw    http.ResponseWriter
-	begun bool
-}
-
-func (l *lateWriter) Write(p []byte) (int, error) {
-	l.begun = true
-	return l.rw.Write(p)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -25,7 +26,7 @@ var (
 )
 
 // checkPage asks of a page what is asked of every page.
-func checkPage(t *testing.T, text string) {
+func checkPage(t testing.TB, text string) {
 	t.Helper()
 	if !title.MatchString(text) {
 		t.Error("the page has no title")
@@ -87,9 +88,9 @@ func TestPages(t *testing.T) {
 		{"/workflows/none", 404, []string{"There is no such workflow, or you may not see it"}},
 		{"/jobs/" + s.failed.ID, 200, []string{
 			"<code>make contract-consumer</code> exited with 2", `id="L1"`, "exit 2", "term-fg31", `term-fgx34`, "1 more line", "This command printed nothing", "0:58", "build-04",
-			"plain_logs.txt?attempt=1", "Go to line 13", "History",
+			"plain_logs.txt?attempt=1", "Go to line 13", "Copy as Markdown", "&amp;line=13#L13", "History",
 		}},
-		{"/jobs/" + s.running.ID, 200, []string{"make integration", "running labels", "42 s without output", "data-log", "/log/events?attempt=1&amp;from=", "Stop this job?"}},
+		{"/jobs/" + s.running.ID, 200, []string{"make integration", "running labels", "42 s without output", "data-log", `data-api="/ui/jobs/`, "Stop this job?"}},
 		{"/jobs/" + s.queued.ID, 200, []string{"No log yet", "Position", "1 of 1", "3 free", "An agent of type s1-linux is free; the job is about to be offered"}},
 		{"/jobs/" + s.lost.ID, 200, []string{"Infrastructure failure: your code is not the cause", "Attempts", "Not fetched, went back", "cut off"}},
 		{"/jobs/" + s.lost.ID + "?attempt=1", 200, []string{"The agent sent no log"}},
@@ -249,16 +250,16 @@ func TestLargeLog(t *testing.T) {
 		next = s.push(at, next, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: 2, Output: out.String()})
 	}
 	_, text := s.get("/jobs/" + j.ID)
-	if n := strings.Count(text, `class="ln"`); n != headLines+tailLines {
-		t.Errorf("the page holds %d lines, want %d", n, headLines+tailLines)
+	if n := strings.Count(text, `class="ln"`); n != pageLines {
+		t.Errorf("the page holds %d lines, want %d", n, pageLines)
 	}
-	for _, want := range []string{"Lines 202 to 99601 are not on this page", "line 100000<", "100,001 lines", "g6"} {
+	for _, want := range []string{"Lines 2 to 99801 are not on this page", "line=99702#L99702", "line 100000<", "100,001\u00a0lines", "g6"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q", want)
 		}
 	}
 	_, text = s.get("/jobs/" + j.ID + "?line=50000")
-	for _, want := range []string{`id="L50000"`, `id="L49850"`, `id="L50150"`, "Lines 202 to 49849", "Lines 50151 to 99601"} {
+	for _, want := range []string{`id="L50000"`, `id="L49900"`, `id="L50099"`, "Lines 2 to 49899", "Lines 50100 to 100001", "Older lines", "Newer lines"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page around a line does not say %q", want)
 		}
@@ -280,7 +281,10 @@ func TestErrors(t *testing.T) {
 		{errBroken, 500, "This page could not be put together"},
 		{signalbox.Errorf(signalbox.CodeUnavailable, "the disk is full"), 200, "The log cannot be read just now"},
 	} {
-		s.web.o.Logs = brokenLogs{tt.err}
+		var err error
+		if s.web.o.Lines, err = logline.New(logline.Options{Store: s.store, Log: brokenLogs{tt.err}}); err != nil {
+			t.Fatal(err)
+		}
 		status, text := s.get("/jobs/" + s.failed.ID)
 		if status != tt.status || !strings.Contains(text, tt.want) {
 			t.Errorf("%v: status %d, want %d and %q", tt.err, status, tt.status, tt.want)

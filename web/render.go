@@ -21,6 +21,7 @@ func parseTemplates(a *assets) (*template.Template, error) {
 	t := template.New("").Funcs(template.FuncMap{
 		"asset": a.url,
 		"count": count[int],
+		"lines": func(n int64) string { return plural(int(n), "line", "lines") },
 		"icon": func(name string) template.HTML {
 			if a.icons[name] == "" {
 				return ""
@@ -44,7 +45,6 @@ type Shell struct {
 	Favicon string   // class of the page's state, "none"
 	Script  string   // the page's module, "" for none
 	Topics  []string // what the page shows; it is loaded again when one of them changes
-	Stream  string   // where more than that comes from, "" for none
 	Theme   string   // light, dark, or "" for what the system has
 	Keys    bool     // single keys do something
 	Jump    string   // what the jump-to box holds

@@ -2,11 +2,8 @@ package web
 
 import (
 	"bufio"
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"regexp"
 	"strconv"
 	"strings"
@@ -16,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/agentapi"
-	"github.com/signalbox-ci/signalbox/joblog"
+
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -87,13 +84,13 @@ func TestJobLamps(t *testing.T) {
 func TestRuns(t *testing.T) {
 	tests := []struct {
 		name, in string
-		begin    style
+		begin    logline.Style
 		want     []Run
 		next     int
 	}{
 		{"plain", "a <b> & c", nil, []Run{{Text: "a <b> & c"}}, 0},
 		{"colour", "\x1b[31mred\x1b[0m rest", nil, []Run{{"red", "term-fg31"}, {" rest", ""}}, 0},
-		{"carried in", "still", style{"\x1b[1;31m"}, []Run{{"still", "term-fg31 term-fg1"}}, 1},
+		{"carried in", "still", logline.Style{"\x1b[1;31m"}, []Run{{"still", "term-fg31 term-fg1"}}, 1},
 		{"carried out", "\x1b[32mgreen", nil, []Run{{"green", "term-fg32"}}, 1},
 		{"true colour", "\x1b[38;2;255;0;0mx\x1b[m", nil, []Run{{"x", "term-fgx196"}}, 0},
 		{"carriage return", "10%\r20%\r30%", nil, []Run{{"30%", ""}}, 0},
@@ -103,22 +100,21 @@ func TestRuns(t *testing.T) {
 		{"cut off sequence", "a\x1b]0;title", nil, []Run{{"a", ""}}, 0},
 		{"movement", "\x1b[2J\x1b[5Aa\x1b[99999999Cb", nil, []Run{{"ab", ""}}, 0},
 		{"markup in colour", "\x1b[31m<i>&amp;</i>", nil, []Run{{"<i>&amp;</i>", "term-fg31"}}, 1},
-		{"empty in colour", "", style{"\x1b[31m"}, []Run{{}}, 1},
-		{"long", strings.Repeat("x", maxLine+2000), nil, []Run{{strings.Repeat("x", maxLine), ""}, {" … 2.0" + nbsp + "KB more in the plain text", "more"}}, 0},
+		{"empty in colour", "", logline.Style{"\x1b[31m"}, []Run{{}}, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, runs(tt.in, tt.begin)); diff != "" {
 				t.Error(diff)
 			}
-			if _, next := clean(tt.in, tt.begin); len(next) != tt.next {
+			if _, next := logline.Clean(tt.in, tt.begin); len(next) != tt.next {
 				t.Errorf("the next line begins in %q", next)
 			}
 		})
 	}
 	// However much colour a log holds, what is carried stays small.
-	_, s := clean(strings.Repeat("\x1b[31m", 10_000), nil)
-	if len(s) > maxStyle {
+	_, s := logline.Clean(strings.Repeat("\x1b[31m", 10_000), nil)
+	if len(s) > 32 {
 		t.Errorf("%d sequences are carried", len(s))
 	}
 }
@@ -126,29 +122,6 @@ func TestRuns(t *testing.T) {
 func TestOnlyKnownClasses(t *testing.T) {
 	got := parseSpans(`<span class="term-fg31 wf term-fgx9999">a</span><span class="page">b</span><b>c</b>`)
 	if diff := cmp.Diff([]Run{{"a", "term-fg31"}, {"b", ""}, {"c", ""}}, got); diff != "" {
-		t.Error(diff)
-	}
-}
-
-// A colour holds until it is reset, over lines and over events that end in the middle of a line; a new command begins
-// without one.
-func TestFoldCarriesColour(t *testing.T) {
-	f := newFold(0)
-	f.start("one", 1)
-	f.output("\x1b[31mfirst\nsec", 1)
-	f.output("ond\nthird\x1b[0m\nlast\n\x1b[32mgreen", 30)
-	f.start("two", 31)
-	f.output("plain\n", 31)
-	want := map[int64]Run{2: {"first", "term-fg31"}, 3: {"second", "term-fg31"}, 4: {"third", "term-fg31"}, 5: {"last", ""}, 6: {"green", "term-fg32"}, 8: {"plain", ""}}
-	got := map[int64]Run{}
-	for _, c := range f.Commands {
-		for _, p := range c.Parts() {
-			for _, l := range p.Lines {
-				got[l.N] = l.Runs()[0]
-			}
-		}
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -204,59 +177,6 @@ func TestLayout(t *testing.T) {
 	}
 	if layout(make([]blockView, maxGraph+1)) != nil {
 		t.Error("too many blocks are drawn")
-	}
-}
-
-func TestFoldIsBounded(t *testing.T) {
-	f := newFold(0)
-	for i := range maxCommands + 50 {
-		f.start(fmt.Sprint("command ", i), 1)
-		f.output(strings.Repeat("line\n", 1000), 1)
-	}
-	kept := 0
-	for _, c := range f.Commands {
-		kept += len(c.Head) + len(c.Tail)
-	}
-	if f.Hidden != 50 || len(f.Commands) != maxCommands || kept > 80_000 {
-		t.Errorf("%d commands, %d hidden, %d lines kept", len(f.Commands), f.Hidden, kept)
-	}
-	if want := int64(1001 * (maxCommands + 50)); f.Lines != want {
-		t.Errorf("%d lines counted, want %d", f.Lines, want)
-	}
-}
-
-// The stream sends what comes after the page was made, each line once or grown, and says when the log has ended.
-func TestJobEvents(t *testing.T) {
-	s := newBusySite(t)
-	// What is new and what the page has lie in one stretch of the log.
-	s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: "!\nnew \u202e<b>\n"})
-	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/jobs/"+s.running.ID+"/log/events?attempt=1&from="+strconv.FormatInt(s.runningLogNext, 10), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
-		t.Errorf("content type %q", resp.Header.Get("Content-Type"))
-	}
-	s.closeLog(s.runningAttempt)
-	var got strings.Builder
-	for in := bufio.NewScanner(resp.Body); in.Scan(); {
-		got.WriteString(in.Text() + "\n")
-		if in.Text() == "event: end" {
-			break
-		}
-	}
-	for _, want := range []string{"event: changed", "id: " + strconv.FormatInt(s.runningLogNext+1, 10), `"n":7`, `"t":"running labels!"`, `"n":8`, `new [U+202E]\u003cb\u003e`} {
-		if !strings.Contains(got.String(), want) {
-			t.Errorf("the stream does not say %s:\n%s", want, got.String())
-		}
-	}
-	if strings.Contains(got.String(), "migrations") {
-		t.Error("the stream repeats lines that the page has")
 	}
 }
 
@@ -404,40 +324,5 @@ func TestContrast(t *testing.T) {
 				t.Errorf("colour %d has a contrast of %.2f", i, got)
 			}
 		}
-	}
-}
-
-// wholeLog hands out a log in one batch.
-type wholeLog struct {
-	brokenLogs
-	batch joblog.Batch
-}
-
-func (l wholeLog) Follow(_ context.Context, _ string, _ int64, fn func(joblog.Batch) error) error {
-	return fn(l.batch)
-}
-
-// A page may have been made in the middle of what is one batch later.
-func TestFollowInTheMiddleOfABatch(t *testing.T) {
-	s := newSite(t)
-	var batch joblog.Batch
-	for _, e := range command(1, "make", "old\n", 0, 1) {
-		raw, err := json.Marshal(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		batch.Events = append(batch.Events, raw)
-	}
-	s.web.o.Logs = wholeLog{batch: batch}
-	rec := httptest.NewRecorder()
-	out, err := newStream(rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.web.followLog(t.Context(), out, "attempt", 2); err != nil {
-		t.Fatal(err)
-	}
-	if text := rec.Body.String(); strings.Contains(text, "old") || !strings.Contains(text, `"exit":0`) {
-		t.Errorf("the stream says %s", text)
 	}
 }

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"html/template"
-	"io"
 	"net/http"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/fleet"
-	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/setup"
@@ -24,22 +23,14 @@ type Stopper interface {
 	StopJob(ctx context.Context, id, actor string) error
 }
 
-// Logs reads job logs by attempt; *joblog.Log does. A log of which nothing has arrived is CodeNotFound to Text and Info,
-// and waited for by Follow.
-type Logs interface {
-	Follow(ctx context.Context, attemptID string, from int64, fn func(joblog.Batch) error) error
-	Text(ctx context.Context, attemptID string, w io.Writer) error
-	Info(ctx context.Context, attemptID string) (joblog.Info, error)
-}
-
-// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer, Logs and Fleet must be set.
+// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer, Lines and Fleet must be set.
 type Options struct {
 	Store    *store.Store
 	Stopper  Stopper
 	Starter  Starter
 	Debugger Debugger
 	Deployer Deployer
-	Logs     Logs
+	Lines    *logline.Lines
 	Fleet    *fleet.Fleet
 	// PublicURL returns how agents reach the server that was asked by r; default: by the name that r has.
 	PublicURL func(r *http.Request) string
@@ -69,12 +60,13 @@ type Web struct {
 	assets    *assets
 	templates *template.Template
 	tries     *tries
+	searches  searches
 }
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Logs == nil || o.Fleet == nil {
-		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer, logs and a fleet are needed")
+	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Lines == nil || o.Fleet == nil {
+		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer, lines and a fleet are needed")
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = func(r *http.Request) string { return "https://" + r.Host }
@@ -97,7 +89,7 @@ func New(o Options) (*Web, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	w := &Web{o: o, tries: newTries()}
+	w := &Web{o: o, tries: newTries(), searches: searches{by: map[string]int{}}}
 	var err error
 	if w.assets, err = newAssets(); err != nil {
 		return nil, err
@@ -115,6 +107,11 @@ func (w *Web) Routes() []route.Route {
 			setHeaders(rw.Header())
 			return h(rw, r)
 		}}
+	}
+	ui := func(pattern string, h route.Handler) route.Route {
+		rt := page(pattern, route.Needs(string(auth.LogView)), h)
+		rt.Style = route.UI
+		return rt
 	}
 	needs := func(p auth.Permission) route.Access { return route.Needs(string(p)) }
 	return []route.Route{
@@ -166,7 +163,12 @@ func (w *Web) Routes() []route.Route {
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
 		page("POST /jobs/{id}/rerun", needs(auth.WorkflowRun), w.postJobRerun),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
-		page("GET /jobs/{id}/log/events", needs(auth.LogView), w.getJobEvents),
+		ui("GET /ui/jobs/{id}/log/index", w.getLogIndex),
+		ui("GET /ui/jobs/{id}/log/lines", w.getLogLines),
+		ui("GET /ui/jobs/{id}/log/tail", w.getLogTail),
+		ui("GET /ui/jobs/{id}/log/search", w.getLogSearch),
+		ui("GET /ui/jobs/{id}/log/stream", w.getLogStream),
+		page("GET /jobs/{id}/plain_logs.txt.gz", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/plain_logs.json", needs(auth.LogView), w.getPlainLog), // the name that old links have

@@ -1,187 +1,318 @@
-// The log of a job: lines that arrive, links to lines, following the end. Text from the log only ever becomes
-// textContent, and classes come from the server's own list.
+// The log of a job: puts the parts of the viewer together, with its tools, keys, links to lines and what the reader prefers.
 
-/** @typedef {{t: string, c?: string}} Run */
-/** @typedef {{n?: number, r?: Run[], s?: number, x?: string}} LogLine */
-/** @typedef {{n: number, text: string, class: string, word: string, took: string, since?: number, exit?: number, running: boolean}} Command */
+import { copy } from "./clipboard.js";
+import { count, glyph, make, size } from "./logline.js";
+import { LogData } from "./logdata.js";
+import { LogSearch } from "./logsearch.js";
+import { LogView } from "./logview.js";
 
-const known = /^(more|term-(fg|bg)[ix]?\d{1,3})$/;
-const state = /^[a-z]+$/;
-const mostLines = 5000; // of one command in the page
-const svg = "http://www.w3.org/2000/svg";
+const modes = ["off", "command", "job", "local", "utc"];
+const words = { off: "off", command: "since command", job: "since job", local: "local", utc: "UTC" };
+const store = "signalbox.log";
 
-/**
- * @param {string} name @param {string} className @param {string} [text]
- * @returns {HTMLElement}
- */
-function make(name, className, text) {
-  const el = document.createElement(name);
-  if (className) el.className = className;
-  if (text !== undefined) el.textContent = text;
-  return el;
+/** @returns {{wrap?: boolean, times?: string}} */
+function preferences() {
+  try {
+    return JSON.parse(localStorage.getItem(store) ?? "{}");
+  } catch {
+    return {};
+  }
 }
 
-/** @param {string} name @param {string} className @param {string} [label] */
-function glyph(name, className, label) {
-  const el = document.createElementNS(svg, "svg");
-  el.setAttribute("class", className);
-  if (label) {
-    el.setAttribute("role", "img");
-    el.setAttribute("aria-label", label);
-  } else el.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(svg, "use");
-  use.setAttribute("href", `#i-${name}`);
-  el.append(use);
-  return el;
-}
-
-export function watchLog() {
+export async function watchLog() {
   const log = document.getElementById("log");
   const commands = document.getElementById("commands");
-  if (!log || !commands) return;
-  expandButton(log);
-  if (!("log" in log.dataset)) return;
-
-  const button = /** @type {HTMLElement | null} */ (log.querySelector("[data-follow]"));
-  const follow = document.getElementById("follow");
-  let following = false;
-  const say = () => {
-    if (button) button.hidden = following;
-    if (follow) follow.textContent = following ? "Following" : "";
-  };
-  const jump = () => log.scrollIntoView({ block: "end" });
-  button?.addEventListener("click", () => {
-    following = true;
-    say();
-    jump();
+  const tools = document.getElementById("log-tools");
+  if (!log?.dataset.api || !commands || !tools) return;
+  const data = new LogData(log.dataset.api, log.dataset.attempt ?? "");
+  const live = "log" in log.dataset;
+  try {
+    await data.load();
+  } catch (e) {
+    // What the page has without scripts stays. A log that has not begun is waited for.
+    if (!live) return;
+  }
+  if (!data.index.commands.length && !live) return;
+  if (!data.index.commands.length) await new Promise((begun) => {
+    data.addEventListener("changed", begun, { once: true });
+    data.follow();
   });
-  // Scrolling up means reading: stay there until asked otherwise.
-  addEventListener("wheel", (e) => {
-    if (e.deltaY < 0 && following) {
-      following = false;
-      say();
+  else if (!data.index.complete) data.follow();
+  const box = make("div");
+  box.id = "commands";
+  commands.replaceWith(box);
+  const view = new LogView(data, box);
+  tools.replaceChildren();
+  const search = new LogSearch(view, tools);
+  new Tools(view, search, tools);
+}
+
+class Tools {
+  /** @param {LogView} view @param {LogSearch} search @param {HTMLElement} tools */
+  constructor(view, search, tools) {
+    this.view = view;
+    this.search = search;
+    this.data = view.data;
+    const kept = preferences();
+    view.wrap = kept.wrap ?? true;
+    view.times = modes.includes(kept.times ?? "") ? String(kept.times) : "off";
+    this.times = this.button(tools, "sel", "", () => this.cycle());
+    this.failed = this.button(tools, "btn btn-sm btn-quiet only-wide", "Only failed", () => this.onlyFailed());
+    this.all = this.button(tools, "btn btn-sm btn-quiet only-wide", "Expand all", () => this.expand());
+    this.wrap = this.button(tools, "btn btn-sm btn-quiet btn-icon", "", () => this.setWrap(!view.wrap));
+    this.wrap.append(glyph("wrap", "ico"));
+    this.end = document.getElementById("log-end") ?? make("span");
+    this.gg = 0;
+    this.mark = ""; // what the foot says
+    this.at = -1; // which failed command was gone to
+    this.anchor = 0; // the line in which a selection began
+    view.update("index");
+    this.say();
+    this.failed.hidden = !this.data.index.commands.some((c) => c.exit);
+    if (!this.target(true)) this.begin();
+    view.addEventListener("selected", () => this.selected());
+    view.addEventListener("moved", () => this.foot());
+    this.data.addEventListener("changed", (e) => {
+      const total = document.getElementById("total");
+      if (total) total.textContent = `${count(this.data.index.lines)}\u00a0${this.data.index.lines === 1 ? "line" : "lines"}, ${size(this.data.index.bytes)}`;
+      if (/** @type {CustomEvent} */ (e).detail !== "lines") this.failed.hidden = !this.data.index.commands.some((c) => c.exit);
+    });
+    addEventListener("hashchange", () => this.target(false));
+    document.addEventListener("click", (e) => {
+      // A link to a line of this page that is the address already, or that has ?line= for those without scripts.
+      const a = e.target instanceof Element ? e.target.closest("a[href*='#L']") : null;
+      if (!(a instanceof HTMLAnchorElement) || view.box.contains(a) || a.pathname !== location.pathname || e.metaKey || e.ctrlKey || e.shiftKey) return;
+      e.preventDefault();
+      const url = new URL(location.href);
+      url.hash = a.hash;
+      history.pushState(history.state, "", url);
+      this.target(false);
+      view.box.closest(".log")?.scrollIntoView({ block: "nearest" });
+    });
+    document.addEventListener("keydown", (e) => this.key(e));
+    view.box.addEventListener("copy", (e) => this.copied(e));
+    view.box.addEventListener("pointerdown", (e) => {
+      this.anchor = lineOf(e.target);
+    });
+  }
+
+  /** @param {HTMLElement} tools @param {string} cls @param {string} text @param {() => void} click */
+  button(tools, cls, text, click) {
+    const b = /** @type {HTMLButtonElement} */ (make("button", cls, text));
+    b.type = "button";
+    b.addEventListener("click", click);
+    tools.append(b);
+    return b;
+  }
+
+  /** Where a reader begins who did not say where. */
+  begin() {
+    const failed = this.data.index.commands.find((c) => c.exit);
+    if (!this.data.index.complete) {
+      this.view.follow(true);
+      this.view.toEnd();
+    } else if (failed?.last) {
+      this.view.show(failed.last, this.view.view - 64);
     }
-  }, { passive: true });
-  say();
-
-  document.addEventListener("log", (e) => {
-    const push = /** @type {CustomEvent<{commands?: Command[], lines?: LogLine[], total: string}>} */ (e).detail;
-    document.getElementById("nothing")?.remove();
-    // Heads and lines are in the order of their numbers, so a line belongs to the last command before it.
-    for (const c of push.commands ?? []) head(commands, c);
-    for (const l of push.lines ?? []) line(commands, l);
-    const total = document.getElementById("total");
-    if (total) total.textContent = push.total;
-    if (following) jump();
-  });
-  document.addEventListener("log-end", () => {
-    if (button) button.hidden = true;
-    if (follow) follow.textContent = "";
-  });
-}
-
-/** @param {HTMLElement} log */
-function expandButton(log) {
-  const button = /** @type {HTMLElement | null} */ (log.querySelector("[data-expand]"));
-  if (!button) return;
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const all = [...log.querySelectorAll("details.cmd")];
-    const open = all.some((d) => !(/** @type {HTMLDetailsElement} */ (d).open));
-    for (const d of all) /** @type {HTMLDetailsElement} */ (d).open = open;
-    button.textContent = open ? "Collapse all" : "Expand all";
-  });
-}
-
-/** @param {HTMLElement} commands @param {Command} c */
-function head(commands, c) {
-  if (!state.test(c.class)) return;
-  let fold = /** @type {HTMLDetailsElement | null} */ (document.getElementById(`C${c.n}`));
-  if (!fold) {
-    fold = /** @type {HTMLDetailsElement} */ (make("details", "cmd"));
-    fold.id = `C${c.n}`;
-    fold.open = c.running;
-    const summary = make("summary", "");
-    summary.id = `L${c.n}`;
-    const name = make("span", "nm");
-    name.append(glyph("chev", "ico"), make("code", "", c.text));
-    summary.append(make("span", "no", String(c.n)), glyph(c.class, `ico lamp is-${c.class}`, c.word), name, make("span", "du"));
-    fold.append(summary, make("div", "lines"));
-    commands.append(fold);
+    this.foot();
   }
-  fold.querySelector("summary > .lamp")?.replaceWith(glyph(c.class, `ico lamp is-${c.class}`, c.word));
-  const end = fold.querySelector(".du");
-  if (!end) return;
-  const took = make("span", "", c.took);
-  if (c.since) took.dataset.since = String(c.since);
-  end.replaceChildren(took);
-  if (c.exit) end.prepend(make("span", "st is-failed", `exit ${c.exit}`), " ");
-  // What has passed stays as the reader left it, except that nobody has to close what went well.
-  if (!c.running && !c.exit && !fold.contains(document.activeElement) && fold.nextElementSibling === null) fold.open = true;
-}
 
-/** @param {HTMLElement} commands @param {LogLine} l */
-function line(commands, l) {
-  const folds = commands.querySelectorAll("details.cmd");
-  let into = folds[folds.length - 1];
-  for (let i = folds.length - 1; l.n && i >= 0; i--) {
-    into = folds[i];
-    if (Number(into.id.slice(1)) < l.n) break;
+  /** Shows what the address names: #L10, #L10-L20 or #c3.L10. @param {boolean} first */
+  target(first) {
+    const m = /^#(?:c(\d{1,6})\.)?L(\d{1,12})(?:-L(\d{1,12}))?$/.exec(location.hash);
+    if (!m) {
+      const line = Number(new URL(location.href).searchParams.get("line"));
+      if (first && line > 0) this.view.reveal(line);
+      return first && line > 0;
+    }
+    let from = Number(m[2]);
+    let to = Number(m[3] ?? from);
+    if (m[1]) {
+      const c = this.data.index.commands[Number(m[1]) - 1];
+      if (!c) return false;
+      from += (c.first ?? c.line + 1) - 1;
+      to += (c.first ?? c.line + 1) - 1;
+    }
+    from = Math.min(from, Math.max(this.data.index.lines, 1));
+    this.view.selection = { from, to: Math.max(from, Math.min(to, this.data.index.lines)) };
+    this.view.reveal(from);
+    this.foot();
+    return true;
   }
-  const lines = into?.querySelector(".lines");
-  if (!lines) return;
-  if (l.x) {
-    lines.append(gap(l.x, "gap lost"));
-    return;
-  }
-  const row = make("div", "ln");
-  row.id = `L${l.n}`;
-  const number = /** @type {HTMLAnchorElement} */ (make("a", "no", String(l.n)));
-  number.href = `#L${l.n}`;
-  const text = make("span", "tx");
-  for (const r of l.r ?? []) {
-    const classes = (r.c ?? "").split(" ").filter((c) => known.test(c));
-    text.append(classes.length ? make("span", classes.join(" "), r.t) : r.t);
-  }
-  row.append(number, text);
-  const old = document.getElementById(row.id);
-  if (old) {
-    old.replaceWith(row);
-    return;
-  }
-  if (l.s) lines.append(gap(`${l.s} s without output`, "gap"));
-  lines.append(row);
-  if (lines.childElementCount > mostLines + 500) {
-    while (lines.childElementCount > mostLines) lines.firstElementChild?.remove();
-    lines.prepend(gap("Earlier lines of this command left the page. Reload shows the first ones again.", "gap"));
-  }
-}
 
-/** @param {string} text @param {string} className */
-function gap(text, className) {
-  const el = make("div", className);
-  el.append(make("span", ""), make("span", "", text));
-  return el;
-}
-
-/** Marks the line or lines that the address names, #L10 or #L10-L20, and opens their fold. */
-export function showTarget() {
-  for (const el of document.querySelectorAll(".ln.on")) el.classList.remove("on");
-  const m = /^#L(\d{1,12})(?:-L(\d{1,12}))?$/.exec(location.hash);
-  if (!m || !document.getElementById("log")) return;
-  const first = Number(m[1]);
-  const last = Math.min(Number(m[2] ?? first), first + 2000);
-  const target = document.getElementById(`L${first}`);
-  if (!target) {
-    // It is not on this page; the server knows how to show it. Ask once only.
+  selected() {
+    const s = this.view.selection;
     const url = new URL(location.href);
-    if (url.searchParams.get("line") === m[1]) return;
-    url.searchParams.set("line", m[1]);
-    location.replace(url);
-    return;
+    url.searchParams.delete("line");
+    url.hash = s ? (s.from === s.to ? `L${s.from}` : `L${s.from}-L${s.to}`) : "";
+    history.replaceState(history.state, "", s ? url : url.href.replace(/#$/, ""));
+    this.foot();
   }
-  const fold = target.closest("details");
-  if (fold) fold.open = true;
-  for (let n = first; n <= last; n++) document.getElementById(`L${n}`)?.classList.add("on");
-  target.scrollIntoView({ block: "center" });
+
+  say() {
+    this.times.replaceChildren("Times: ", make("b", "", words[/** @type {keyof typeof words} */ (this.view.times)]));
+    this.wrap.setAttribute("aria-pressed", String(this.view.wrap));
+    this.wrap.setAttribute("aria-label", `Wrap lines: ${this.view.wrap ? "on" : "off"}`);
+    this.wrap.title = `Wrap lines: ${this.view.wrap ? "on" : "off"}`;
+    this.all.textContent = this.allOpen() ? "Collapse all" : "Expand all";
+    this.failed.setAttribute("aria-pressed", String(this.view.rows.onlyFailed));
+  }
+
+  keep() {
+    try {
+      localStorage.setItem(store, JSON.stringify({ wrap: this.view.wrap, times: this.view.times }));
+    } catch {
+      // It holds for this page then.
+    }
+    this.view.anchored(() => {
+      this.view.rows.extra.pages.clear();
+      this.view.rows.extra.sums = null;
+      this.view.layer.classList.toggle("nowrap", !this.view.wrap);
+      this.view.layer.classList.toggle("timed", this.view.times !== "off");
+    });
+    this.say();
+  }
+
+  cycle() {
+    this.view.times = modes[(modes.indexOf(this.view.times) + 1) % modes.length];
+    this.keep();
+  }
+
+  /** @param {boolean} on */
+  setWrap(on) {
+    this.view.wrap = on;
+    this.keep();
+  }
+
+  onlyFailed() {
+    this.view.anchored(() => { this.view.rows.onlyFailed = !this.view.rows.onlyFailed; });
+    this.say();
+  }
+
+  allOpen() {
+    return this.data.index.commands.every((c) => this.view.rows.isOpen(c));
+  }
+
+  expand() {
+    const open = !this.allOpen();
+    this.view.anchored(() => {
+      for (const c of this.data.index.commands) this.view.rows.folds.set(c.n, open);
+    });
+    this.say();
+  }
+
+  nextFailed() {
+    const list = this.data.index.commands.filter((c) => c.exit);
+    if (!list.length) return;
+    this.at = (this.at + 1) % list.length;
+    this.view.rows.folds.set(list[this.at].n, true);
+    this.view.reveal(list[this.at].last ?? list[this.at].line);
+  }
+
+  foot() {
+    const s = this.view.selection;
+    const mark = JSON.stringify([s, this.view.following, this.data.index.complete, this.data.index.lines]);
+    if (this.mark === mark) return;
+    this.mark = mark;
+    if (s) {
+      const bar = make("span", "selbar");
+      const lines = s.from === s.to ? `Line ${count(s.from)}` : `Lines ${count(s.from)} to ${count(s.to)}`;
+      bar.append(make("b", "", lines));
+      const add = (/** @type {string} */ icon, /** @type {string} */ text, /** @type {() => Promise<string>} */ get) => {
+        const b = this.button(bar, "btn btn-sm btn-quiet", "", async () => {
+          const done = await get().then(copy).catch(() => false);
+          b.lastChild?.replaceWith(done ? "Copied" : "Not copied");
+        });
+        b.append(glyph(icon, "ico"), text);
+      };
+      add("link", "Copy link", async () => this.link());
+      add("copy", "Copy text", () => this.data.text(s.from, s.to));
+      const clear = this.button(bar, "btn btn-sm btn-quiet btn-icon", "", () => this.view.select(0, 0));
+      clear.setAttribute("aria-label", "Mark no lines");
+      clear.append(glyph("x", "ico"));
+      this.end.replaceChildren(bar);
+      return;
+    }
+    if (this.data.index.complete) this.end.replaceChildren();
+    else if (this.view.following) this.end.replaceChildren(make("span", "", "Following"));
+    else {
+      const fresh = this.data.index.lines - this.view.known;
+      const b = this.button(make("span"), "btn btn-sm", `Jump to latest${fresh > 0 ? `, ${count(fresh)} new ${fresh === 1 ? "line" : "lines"}` : ""}`, () => this.latest());
+      this.end.replaceChildren(b);
+    }
+  }
+
+  link() {
+    const url = new URL(location.href);
+    url.searchParams.set("attempt", this.data.attempt);
+    url.searchParams.delete("q");
+    return url.href;
+  }
+
+  latest() {
+    this.view.follow(!this.data.index.complete);
+    this.view.toEnd();
+  }
+
+  /** @param {ClipboardEvent} e */
+  copied(e) {
+    const picked = getSelection();
+    const s = this.view.selection;
+    if ((!picked || picked.isCollapsed) && s) {
+      e.preventDefault();
+      this.data.text(s.from, s.to).then(copy);
+      return;
+    }
+    // A selection over rows that left the page holds a part of the text only: fetch all of it.
+    const to = lineOf(picked?.focusNode ?? null) || lineOf(picked?.anchorNode ?? null);
+    if (!this.anchor || !to || document.getElementById(`L${this.anchor}`)?.contains(picked?.anchorNode ?? null)) return;
+    if (Math.abs(to - this.anchor) < 2) return;
+    e.preventDefault();
+    this.data.text(Math.min(this.anchor, to), Math.max(this.anchor, to)).then(copy);
+  }
+
+  /** @param {KeyboardEvent} e */
+  key(e) {
+    const at = /** @type {HTMLElement} */ (e.target);
+    const typing = at.closest("input, textarea, select, [contenteditable]");
+    if ((e.ctrlKey || e.metaKey) && !e.altKey) {
+      if (e.key === "f" && at !== this.search.input && !typing) {
+        e.preventDefault();
+        this.search.input.focus();
+        this.search.input.select();
+      } else if (e.key === "a" && this.view.box.contains(at)) {
+        e.preventDefault();
+        getSelection()?.removeAllRanges();
+        this.view.select(1, this.data.index.lines);
+      }
+      return;
+    }
+    if (typing || e.altKey || document.documentElement.dataset.keys === "off" || document.querySelector("dialog[open]")) return;
+    const now = Date.now();
+    switch (e.key) {
+      case "f": this.nextFailed(); break;
+      case "t": this.cycle(); break;
+      case "w": this.setWrap(!this.view.wrap); break;
+      case "n": this.search.go(1); break;
+      case "N": this.search.go(-1); break;
+      case "G": this.latest(); break;
+      case "g":
+        if (now - this.gg < 800) this.view.follow(false), this.view.go(0);
+        this.gg = now;
+        return;
+      case "Escape": if (this.view.selection) this.view.select(0, 0); break;
+      case "End": if (at === this.view.box) this.latest(); else return; break;
+      case "Home": if (at === this.view.box) this.view.follow(false), this.view.go(0); else return; break;
+      default: return;
+    }
+    e.preventDefault();
+    e.stopPropagation();
+  }
+}
+
+/** The line that a place in the page belongs to, 0 for none. @param {EventTarget | Node | null} at */
+function lineOf(at) {
+  const el = at instanceof Element ? at : at instanceof Node ? at.parentElement : null;
+  const row = el?.closest(".ln");
+  return row ? Number(row.id.slice(1)) : 0;
 }

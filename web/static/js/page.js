@@ -2,7 +2,8 @@
 import { tick } from "./time.js";
 import { refresh, tell } from "./refresh.js";
 import { copyButtons } from "./copy.js";
-import { showTarget, watchLog } from "./log.js";
+import { watchLog } from "./log.js";
+import { watchCopies } from "./clipboard.js";
 import { listen } from "./events.js";
 import { watchKeys } from "./keys.js";
 import { watchJump } from "./jump.js";
@@ -15,9 +16,8 @@ setInterval(() => {
   if (Date.now() - last > 30_000) soon();
   last = Date.now();
 }, 1000);
-showTarget();
-addEventListener("hashchange", showTarget);
 watchLog();
+watchCopies();
 watchKeys();
 watchJump();
 copyButtons();
@@ -72,24 +72,4 @@ function back() {
   clearTimeout(banner);
   delete document.documentElement.dataset.stale;
   tell("");
-}
-
-const address = document.body.dataset.stream;
-if (address) stream(address);
-
-/**
- * Listens to the events of one page's own stream. The browser itself connects again after a short break; a longer one is told.
- * @param {string} address
- */
-function stream(address) {
-  const source = new EventSource(address);
-  source.addEventListener("open", back);
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => stream(address), 5000);
-    clearTimeout(banner);
-    banner = setTimeout(lost, 4000, Date.now());
-  });
-  source.addEventListener("changed", soon);
-  source.addEventListener("log", (e) => document.dispatchEvent(new CustomEvent("log", { detail: JSON.parse(e.data) })));
-  source.addEventListener("end", () => document.dispatchEvent(new CustomEvent("log-end")));
 }

@@ -37,8 +37,8 @@ export function tell(text) {
 
 /** @param {Document} fresh */
 function swap(fresh) {
-  // A new attempt or a log that has begun is another page: its stream is another, too.
-  const attempt = (/** @type {Document} */ d) => /attempt=\d+/.exec(d.body.dataset.stream ?? "")?.[0];
+  // A new attempt or a log that has begun is another page.
+  const attempt = (/** @type {Document} */ d) => d.getElementById("log")?.dataset.attempt;
   if (attempt(fresh) && attempt(fresh) !== attempt(document)) {
     location.reload();
     return;
