@@ -16,14 +16,17 @@ export function watchJump() {
     if (e.key === "Escape") {
       close();
       field.blur();
-    } else if (e.key === "Enter" && at >= 0) {
-      e.preventDefault();
-      links[at].click();
     } else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && links.length > 0) {
       e.preventDefault();
       const next = (at + (e.key === "ArrowDown" ? 1 : -1) + links.length) % links.length;
       choose(links, next);
     }
+  });
+  field.form?.addEventListener("submit", (e) => {
+    const chosen = /** @type {HTMLElement | null} */ (list.hidden ? null : list.querySelector("a.on"));
+    if (!chosen) return;
+    e.preventDefault();
+    chosen.click();
   });
   document.addEventListener("click", (e) => {
     if (!(e.target instanceof Node) || !field.closest("form")?.contains(e.target)) close();
