@@ -428,3 +428,56 @@ func testStoredIndex(t *testing.T, w *world) {
 		t.Errorf("the index of no log: %v", err)
 	}
 }
+
+// An index that was handed out stays as it was, and what comes after the end of a log makes another revision of it.
+func TestIndexIsAMoment(t *testing.T) {
+	w := newWorld(t)
+	attempt := signalbox.NewID()
+	index := func() *Index {
+		t.Helper()
+		ix, err := w.lines.Index(t.Context(), attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ix
+	}
+	w.push(t, attempt, 0, started(1, "make"), printed(1, "x\n"))
+	before := index()
+	w.push(t, attempt, 2, finished(2, "make", 0))
+	w.close(t, attempt)
+	closed := index()
+	if !before.Commands[0].Running || closed.Commands[0].Running {
+		t.Error("what was handed out changed, or did not end")
+	}
+	w.push(t, attempt, 3, printed(3, "late\n"))
+	if late := index(); late.Tag() == closed.Tag() || late.Lines != 3 {
+		t.Errorf("after the end came a line: %d lines, revision %s as before", late.Lines, late.Tag())
+	}
+}
+
+// A gap that grew while it was looked at is one gap.
+func TestGrowingGap(t *testing.T) {
+	w := newWorld(t)
+	w.logs = joblog.New(joblog.Options{Store: w.store, Quota: 10})
+	w.open(t)
+	attempt := signalbox.NewID()
+	w.push(t, attempt, 0, started(1, "make"))
+	for n := range int64(3) {
+		w.push(t, attempt, n+1, printed(1, "refused\n"))
+		if _, err := w.lines.Index(t.Context(), attempt); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.close(t, attempt)
+	ix, err := w.lines.Index(t.Context(), attempt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := w.logs.Text(t.Context(), attempt, &text); err != nil {
+		t.Fatal(err)
+	}
+	if len(ix.Notes) != 1 || ix.Notes[0].Gap.To != 4 || ix.Text != int64(text.Len()) {
+		t.Errorf("%d notes, %d bytes of text, want 1 and %d", len(ix.Notes), ix.Text, text.Len())
+	}
+}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -53,30 +52,4 @@ func (s *stream) write(text string) error {
 		return err
 	}
 	return s.rc.Flush()
-}
-
-// changes sends "changed" whenever one of the keys was notified, until ctx ends. Bursts become one event: a page cannot use more
-// than a few a second.
-func (w *Web) changes(ctx context.Context, s *stream, woken <-chan struct{}) error {
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-beat.C:
-			if err := s.comment("alive"); err != nil {
-				return err
-			}
-		case <-woken:
-			if err := s.send("changed", "", struct{}{}); err != nil {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(300 * time.Millisecond):
-			}
-		}
-	}
 }
