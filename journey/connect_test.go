@@ -22,7 +22,8 @@ func TestJourneyJ2ConnectAgent(t *testing.T) {
 		t.Errorf("the token can be read over a shoulder: %s", text)
 	}
 	w.stay()
-	agent := w.shell(w.line("Try it in a terminal"))
+	line := w.line("Try it in a terminal")
+	agent := w.shell(line)
 	w.shows("#connect-status h2", "is connected")
 	w.stayed()
 	w.picture("connect-connected")
@@ -33,8 +34,17 @@ func TestJourneyJ2ConnectAgent(t *testing.T) {
 	w.shell(w.line("Try it in a terminal"))
 	w.shows("#connect-status h2", "is connected")
 	w.stayed()
-	w.open("/agents")
-	w.shows("#types", "s1-linux")
+	w.open("/agents/all")
+	w.shows("#list", "2 of 2")
+	// What was ticked stays ticked while the list changes under it.
+	eval[bool](w, `(document.querySelector("#list input[type=checkbox]").checked = true)`)
+	w.stay()
+	w.shell(line)
+	w.shows("#list", "3 of 3")
+	w.stayed()
+	if n := eval[int](w, `document.querySelectorAll("#list input:checked").length`); n != 1 {
+		t.Errorf("%d agents are ticked", n)
+	}
 	select {
 	case <-agent.done:
 		t.Errorf("the agent has ended: %s", agent.out)

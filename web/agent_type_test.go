@@ -111,7 +111,7 @@ func TestAgentPagesAreForWhoMaySeeThem(t *testing.T) {
 	}
 }
 
-var tokenText = regexp.MustCompile(`<pre>([0-9a-f]{80})</pre>`)
+var tokenText = regexp.MustCompile(`<pre[^>]*>([0-9a-f]{80})</pre>`)
 
 func TestAgentTypeForms(t *testing.T) {
 	s := newBusySite(t)
