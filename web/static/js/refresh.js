@@ -91,7 +91,9 @@ function fields(part) {
   for (const el of /** @type {NodeListOf<Field>} */ (part.querySelectorAll("input[name], select[name], textarea[name]"))) {
     if (el.type === "hidden") continue;
     const choice = el.type === "checkbox" || el.type === "radio" ? el.value : "";
-    const name = [el.form?.getAttribute("action"), el.name, choice].join(" ");
+    // A form around the part is around both of them once they are in the page, but not yet: only one within tells fields apart.
+    const form = el.closest("form");
+    const name = [form && part.contains(form) ? form.getAttribute("action") : "", el.name, choice].join(" ");
     all.set(all.has(name) ? `${name} ${all.size}` : name, el);
   }
   return all;
