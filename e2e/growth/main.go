@@ -16,6 +16,8 @@ import (
 // curve is one line of a chart.
 type curve struct {
 	name   string
+	figure string // what has one colour on both databases
+	dashed bool   // PostgreSQL
 	points [][2]float64
 }
 
@@ -83,7 +85,7 @@ func read(r io.Reader) ([]chart, error) {
 				}
 				key := w.label + " (" + map[string]string{"sqlite": "SQLite", "postgres": "PostgreSQL"}[parts[1]] + ")"
 				if at[key] == nil {
-					at[key] = &curve{name: key}
+					at[key] = &curve{name: key, figure: w.label, dashed: parts[1] == "postgres"}
 					order = append(order, key)
 					of[key] = w.chart
 				}
@@ -108,10 +110,8 @@ const (
 	low, high     = 0.1, 1000.0 // of the y axis
 )
 
-var (
-	colours = []string{"#0b6e4f", "#b5462f", "#3b5bb5", "#8a5a00", "#6a3d9a", "#00728f"}
-	dashes  = []string{"", "6 3", "2 3"}
-)
+// colours are of the figures of a chart; SQLite is drawn as a whole line, PostgreSQL dashed.
+var colours = []string{"#0b6e4f", "#b5462f", "#3b5bb5", "#8a5a00"}
 
 func draw(w io.Writer, charts []chart) error {
 	var b strings.Builder
@@ -144,12 +144,20 @@ func (c chart) draw(b *strings.Builder) {
 		fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle">%s</text>`+"\n", x(v), top+plotH+18, strconv.FormatFloat(v, 'f', 0, 64))
 	}
 	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", left+plotW/2, top+plotH+36, c.x)
+	known := map[string]int{}
 	for i, k := range c.curves {
-		style := fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s"`, colours[i%len(colours)], dashes[i/len(colours)%len(dashes)])
+		if _, ok := known[k.figure]; !ok {
+			known[k.figure] = len(known)
+		}
+		colour, dash := colours[known[k.figure]%len(colours)], ""
+		if k.dashed {
+			dash = "6 3"
+		}
+		style := fmt.Sprintf(`stroke="%s" stroke-width="2" stroke-dasharray="%s"`, colour, dash)
 		var path []string
 		for _, p := range k.points {
 			path = append(path, fmt.Sprintf("%.1f,%.1f", x(p[0]), y(p[1])))
-			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(p[0]), y(p[1]), colours[i%len(colours)])
+			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"/>`+"\n", x(p[0]), y(p[1]), colour)
 		}
 		fmt.Fprintf(b, `<polyline points="%s" fill="none" %s/>`+"\n", strings.Join(path, " "), style)
 		row := top + 8 + i*22
