@@ -16,7 +16,7 @@ PLATFORMS := windows/amd64 windows/arm64 darwin/amd64 darwin/arm64 linux/arm64 f
 # What make dist builds, and what a server with --dist offers to machines that are to become agents.
 DIST      := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 freebsd/amd64
 
-.PHONY: help demo build dist check check-static test sim bench web fmt fmt-check vet cross-vet lint clean
+.PHONY: help demo build dist check check-static test sim bench web screenshots fmt fmt-check vet cross-vet lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ web: ## check the browser's JavaScript and its types; nothing is bundled, the fi
 	@if ! command -v npm >/dev/null; then \
 		echo "make web: npm is not installed, so the JavaScript was not checked" >&2; exit 0; fi; \
 	scripts/setup-web && web/node_modules/.bin/tsc -p web && echo "make web: the JavaScript is valid"
+
+screenshots: ## take the pictures that the documents show
+	@scripts/screenshots
 
 fmt: ## format the Go code
 	$(GO) tool gofumpt -w .

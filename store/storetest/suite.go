@@ -78,6 +78,8 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"FailingAndPanickingRequests", testFailingAndPanickingRequests},
 		{"Canceled", testCanceled},
 		{"ReadsDoNotWrite", testReadsDoNotWrite},
+		{"Activity", testActivity},
+		{"Search", testSearch},
 		{"WakeUps", testWakeUps},
 		{"Wakers", testWakers},
 	} {
