@@ -73,6 +73,23 @@ func TestPages(t *testing.T) {
 		{"/projects/parcel-api?page=9", 200, []string{"No more workflows", "Newer"}},
 		{"/projects/tariff-engine", 200, []string{"No workflows yet"}},
 		{"/projects/none", 404, []string{"There is no such project, or you may not see it", "request-1"}},
+		{"/activity", 200, []string{"Upgrade path", "parcel-api · rate-limit-v2 · Integration", "Number 1 of 1 in line", "PostgreSQL", "/stop", "data-topics=\"queue workflows agents\""}},
+		{"/activity?q=upgrade&type=s1-linux&project=parcel-api", 200, []string{"Upgrade path", "Clear filters"}},
+		{"/activity?q=nothing+like+it", 200, []string{"Nothing matches"}},
+		{"/activity?tab=pipelines", 200, []string{"Build and test", "15 of 17"}},
+		{"/activity?tab=queue", 200, []string{"s1-linux", "Oldest wait", "Upgrade path"}},
+		{"/activity?tab=what", 200, []string{"Upgrade path"}},
+		{"/search", 200, []string{"Search"}},
+		{"/search?q=PARCEL", 200, []string{"/projects/parcel-api", "Project"}},
+		{"/search?q=limit+label", 200, []string{"Limit label requests per customer"}},
+		{"/search?q=s1-", 200, []string{"/agents/self_hosted/s1-linux", "Agent type"}},
+		{"/search?q=" + s.failed.ID, 200, []string{"/jobs/" + s.failed.ID, "Consumer"}},
+		{"/search?q=nothing+like+it", 200, []string{"Nothing matches"}},
+		{"/search?q=" + strings.Repeat("x", 201), 400, []string{"at most 200 characters"}},
+		{"/workflows/" + s.workflow.ID + "?view=timeline", 200, []string{"On the critical path", "Slowest job", "class=\"t-run is-failed\""}},
+		{"/workflows/" + s.workflow.ID + "?view=list", 200, []string{"Skipped: its condition did not hold", "Needs Integration"}},
+		{"/workflows/" + s.workflow.ID + "?view=yaml", 200, []string{"The pipeline file"}},
+		{"/workflows/" + s.workflow.ID + "?view=what", 200, []string{"Block graph"}},
 		{"/agents", 200, []string{"build-03", "s1-mac", "No agent is connected", "1\u00a0job waits"}},
 		{"/workflows/" + s.workflow.ID, 200, []string{
 			"<svg width=", "Docs site", "Needs Integration", "Waits for an agent of s1-linux", "Skipped: its condition did not hold", "Infrastructure failure",
@@ -122,7 +139,10 @@ func TestPages(t *testing.T) {
 
 func TestEmptyPages(t *testing.T) {
 	s := newSite(t)
-	for path, want := range map[string]string{"/": "No projects yet", "/agents": "No agent types yet"} {
+	for path, want := range map[string]string{
+		"/": "No projects yet", "/agents": "No agent types yet", "/activity": "Nothing is running", "/activity?tab=pipelines": "Nothing is running",
+		"/activity?tab=queue": "Nothing is running", "/search": "Search",
+	} {
 		status, text := s.get(path)
 		if status != 200 || !strings.Contains(text, want) {
 			t.Errorf("%s: status %d, does not say %q", path, status, want)
@@ -163,7 +183,9 @@ func TestHostileText(t *testing.T) {
 	s.closeLog(at)
 
 	for _, path := range []string{
-		"/", "/projects/evil", "/projects/evil?branch=" + url.QueryEscape(hostile[:200]), "/agents", "/workflows/" + wf.ID, "/jobs/" + j.ID, "/jobs/" + queued.ID,
+		"/", "/activity", "/activity?tab=pipelines", "/activity?tab=queue", "/activity?q=" + url.QueryEscape(hostile[:300]), "/search?q=" + url.QueryEscape(hostile[:190]),
+		"/search?q=evil", "/search?q=script", "/workflows/" + wf.ID + "?view=timeline", "/workflows/" + wf.ID + "?view=list", "/workflows/" + wf.ID + "?view=yaml",
+		"/projects/evil", "/projects/evil?branch=" + url.QueryEscape(hostile[:200]), "/agents", "/workflows/" + wf.ID, "/jobs/" + j.ID, "/jobs/" + queued.ID,
 		"/jobs/" + url.PathEscape(hostile[:300]), "/projects/" + url.PathEscape(hostile[:300]), "/workflows/" + wf.ID + "?pipeline_id=" + url.QueryEscape(hostile[:300]),
 	} {
 		_, text := s.get(path)
@@ -176,6 +198,9 @@ func TestHostileText(t *testing.T) {
 		if len(text) > 600_000 {
 			t.Errorf("%.40s: the page has %d bytes", path, len(text))
 		}
+	}
+	if _, text := s.get("/search?part=list&q=script"); !strings.HasPrefix(text, "<ul") || strings.Contains(text, "<script>") {
+		t.Errorf("the list of the jump-to box is %.200s", text)
 	}
 	// Whoever signs in gets the same text back.
 	s.as("")

@@ -108,8 +108,8 @@ func (w *Web) Routes() []route.Route {
 			return h(rw, r)
 		}}
 	}
-	ui := func(pattern string, h route.Handler) route.Route {
-		rt := page(pattern, route.Needs(string(auth.LogView)), h)
+	ui := func(pattern string, p auth.Permission, h route.Handler) route.Route {
+		rt := page(pattern, route.Needs(string(p)), h)
 		rt.Style = route.UI
 		return rt
 	}
@@ -120,7 +120,6 @@ func (w *Web) Routes() []route.Route {
 		page("POST /logout", route.Public, w.postLogout),
 		page("GET /assets/{hash}/{file...}", route.Public, w.getAsset),
 		page("GET /favicon.ico", route.Public, w.getFavicon),
-		page("GET /ui/events", needs(auth.ProjectView), w.getEvents),
 		page("GET /search", needs(auth.ProjectView), w.getSearch),
 		page("POST /account/display", needs(auth.ProjectView), w.postDisplay),
 		page("GET /activity", needs(auth.JobView), w.getActivity),
@@ -163,11 +162,12 @@ func (w *Web) Routes() []route.Route {
 		page("POST /jobs/{id}/stop", needs(auth.JobStop), w.postJobStop),
 		page("POST /jobs/{id}/rerun", needs(auth.WorkflowRun), w.postJobRerun),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
-		ui("GET /ui/jobs/{id}/log/index", w.getLogIndex),
-		ui("GET /ui/jobs/{id}/log/lines", w.getLogLines),
-		ui("GET /ui/jobs/{id}/log/tail", w.getLogTail),
-		ui("GET /ui/jobs/{id}/log/search", w.getLogSearch),
-		ui("GET /ui/jobs/{id}/log/stream", w.getLogStream),
+		ui("GET /ui/events", auth.ProjectView, w.getEvents),
+		ui("GET /ui/jobs/{id}/log/index", auth.LogView, w.getLogIndex),
+		ui("GET /ui/jobs/{id}/log/lines", auth.LogView, w.getLogLines),
+		ui("GET /ui/jobs/{id}/log/tail", auth.LogView, w.getLogTail),
+		ui("GET /ui/jobs/{id}/log/search", auth.LogView, w.getLogSearch),
+		ui("GET /ui/jobs/{id}/log/stream", auth.LogView, w.getLogStream),
 		page("GET /jobs/{id}/plain_logs.txt.gz", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
