@@ -159,6 +159,9 @@ func (a *API) createProject(w http.ResponseWriter, r *http.Request) error {
 	if err := setLimit(&p.MaxRunningJobs, b.Spec.MaxRunningJobs); err != nil {
 		return err
 	}
+	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
+		return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url must be a git URL or the absolute path of a repository on the server's machine")
+	}
 	var tasks []*signalbox.Task
 	if err := a.Projects.Create(r.Context(), p, func(tx *store.Tx) (err error) {
 		if err := b.Spec.taskLists.apply(tx, r, p); err != nil {

@@ -230,7 +230,7 @@ func (w *world) run(cmd *exec.Cmd) *process {
 }
 
 // patience is how long something may take that a person waits for. Nothing here takes seconds on a machine that is free.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // until waits for something that no page shows.
 func (w *world) until(what string, ok func() bool) {
