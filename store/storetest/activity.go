@@ -49,7 +49,9 @@ func testActivity(s *suite) {
 		j.State, j.Result, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, j.QueuedAt.Add(2*time.Second), j.QueuedAt.Add(9*time.Second)
 		return t.UpdateJob(&j, signalbox.JobQueued, "dispatch", "passed", "")
 	})
-	paths := get(s, func(t *store.Tx) (map[string]*store.JobPath, error) { return t.PathsOf([]string{high.ID, theirs.ID, "none"}) })
+	paths := get(s, func(t *store.Tx) (map[string]*store.JobPath, error) {
+		return t.PathsOf([]string{high.ID, theirs.ID, "none"})
+	})
 	if len(paths) != 2 {
 		s.Fatalf("%d paths", len(paths))
 	}
