@@ -89,6 +89,8 @@ func (w *Web) getActivity(rw http.ResponseWriter, r *http.Request) error {
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
+		// The figures are those of the bar: what was offered and not fetched yet still waits.
+		b.Running, b.Waiting, b.Jobs = s.Running, s.Waiting, s.Running+s.Waiting
 		return w.readActivity(tx, &b)
 	})
 	if err != nil {
@@ -105,7 +107,6 @@ func (w *Web) readActivity(tx *store.Tx, b *activityBody) error {
 	}
 	oldest := time.Time{}
 	for _, l := range lines {
-		b.Waiting += l.Queued
 		if oldest.IsZero() || l.Oldest.Before(oldest) {
 			oldest, b.OldestType = l.Oldest, clip(l.AgentType, 80)
 		}
@@ -118,11 +119,7 @@ func (w *Web) readActivity(tx *store.Tx, b *activityBody) error {
 	if err != nil {
 		return err
 	}
-	active, err := tx.Jobs(store.JobFilter{States: []signalbox.JobState{signalbox.JobOffered, signalbox.JobRunning}, Limit: openLimit})
-	if err != nil {
-		return err
-	}
-	b.Pipelines, b.Jobs, b.Running = len(pipelines), b.Waiting+len(active), len(active)
+	b.Pipelines = len(pipelines)
 	agents, err := tx.AgentCounts()
 	if err != nil {
 		return err
@@ -139,7 +136,7 @@ func (w *Web) readActivity(tx *store.Tx, b *activityBody) error {
 	case "queue":
 		err = w.readQueueTab(tx, b, lines)
 	default:
-		err = w.readJobsTab(tx, b, lines, active)
+		err = w.readJobsTab(tx, b, lines)
 	}
 	if err == nil && b.Pipelines == 0 && b.Jobs == 0 {
 		err = w.readLast(tx, b)
@@ -153,11 +150,17 @@ func (b *activityBody) matches(text, agentType, project string) bool {
 		(b.AgentType == "" || agentType == b.AgentType) && (b.Project == "" || project == b.Project)
 }
 
-func (w *Web) readJobsTab(tx *store.Tx, b *activityBody, lines []*store.LineCount, active []*signalbox.Job) error {
+func (w *Web) readJobsTab(tx *store.Tx, b *activityBody, lines []*store.LineCount) error {
+	active, err := tx.Jobs(store.JobFilter{States: []signalbox.JobState{signalbox.JobOffered, signalbox.JobRunning}, Limit: mostRunning})
+	if err != nil {
+		return err
+	}
+	held := b.Jobs // jobs that have an agent
 	var waiting []queue.Waiting
 	var ids []string
 	more := 0
 	for _, l := range lines {
+		held -= l.Queued
 		if b.AgentType != "" && l.AgentType != b.AgentType {
 			continue
 		}
@@ -171,7 +174,7 @@ func (w *Web) readJobsTab(tx *store.Tx, b *activityBody, lines []*store.LineCoun
 	for _, x := range waiting {
 		ids = append(ids, x.Job.ID)
 	}
-	for _, j := range active[:min(len(active), mostRunning)] {
+	for _, j := range active {
 		ids = append(ids, j.ID)
 	}
 	paths, err := tx.PathsOf(ids)
@@ -179,7 +182,7 @@ func (w *Web) readJobsTab(tx *store.Tx, b *activityBody, lines []*store.LineCoun
 		return err
 	}
 	slices.SortStableFunc(waiting, func(x, y queue.Waiting) int { return cmp.Compare(x.Why.Position, y.Why.Position) })
-	groups := []activityGroup{{Name: "Waiting", Order: "next to start first", More: more}, {Name: "Running", Order: "newest first", More: max(0, len(active)-mostRunning)}}
+	groups := []activityGroup{{Name: "Waiting", Order: "next to start first", More: more}, {Name: "Running", Order: "newest first", More: max(0, held-len(active))}}
 	types, projects := map[string]bool{}, map[string]bool{}
 	add := func(g *activityGroup, j *signalbox.Job, row activityRow) {
 		p := paths[j.ID]
@@ -199,7 +202,7 @@ func (w *Web) readJobsTab(tx *store.Tx, b *activityBody, lines []*store.LineCoun
 		}
 		add(&groups[0], x.Job, waitingRow(x, tx.Now, b.MayStop))
 	}
-	for _, j := range active[:min(len(active), mostRunning)] {
+	for _, j := range active {
 		if p := paths[j.ID]; p != nil {
 			add(&groups[1], j, runningRow(j, p, tx.Now, b.MayStop))
 		}

@@ -24,8 +24,7 @@ type Timeline struct {
 	Bands         []timelineBand
 	Rows          []timelineRow
 	Ticks         []timelineTick
-	Now           int // 0 when nothing runs any more
-	Critical      []string
+	Now           int    // 0 when nothing runs any more
 	WaitedOnIt    string // how long the critical path waited for agents
 	Total         string
 	Slowest       string
@@ -42,7 +41,6 @@ type timelineTick struct {
 type timelineRow struct {
 	Y                    int
 	Name, Full, URL      string
-	Block                string // over its first job
 	Lamp                 Lamp
 	WaitX, WaitW         int
 	RunX, RunW           int
@@ -72,7 +70,6 @@ func newTimeline(blocks []blockView, begin, end, now time.Time) *Timeline {
 	var waited time.Duration
 	for _, j := range path {
 		on[j.URL] = true
-		t.Critical = append(t.Critical, j.Block+" › "+j.Name)
 		if !j.queued.IsZero() {
 			waited += max(0, firstTime(j.started, now).Sub(j.queued))
 		}
@@ -81,7 +78,7 @@ func newTimeline(blocks []blockView, begin, end, now time.Time) *Timeline {
 	y, drawn := barsTop, 0
 	for _, b := range blocks {
 		bandY := y
-		for i, j := range b.Jobs {
+		for _, j := range b.Jobs {
 			if j.queued.IsZero() || j.reused() {
 				continue
 			}
@@ -94,9 +91,6 @@ func newTimeline(blocks []blockView, begin, end, now time.Time) *Timeline {
 				begin = j.queued
 			}
 			row := timelineRow{Y: y, Name: fit(j.Name, 250, 12.5), Full: b.Name + " › " + j.Name, URL: j.URL, Lamp: j.Lamp, Critical: on[j.URL], queued: j.queued, start: j.started, ended: j.ended}
-			if i == 0 || bandY == y {
-				row.Block = b.Name
-			}
 			if over := firstTime(j.ended, now); over.After(last) {
 				last = over
 			}

@@ -35,6 +35,7 @@ type workflowBody struct {
 	Views     []viewLink
 	Graph     *Graph
 	Timeline  *Timeline
+	YAML      []string // lines of the file that ran
 	Took      Took
 	MayStop   bool
 	MayRun    bool
@@ -56,8 +57,8 @@ type pipelineView struct {
 	Again               []string // jobs that repeating runs again, the first of them
 	AgainMore           string
 	Kept                int // jobs that repeating takes over
-	YAML                []string
 	began, ended        time.Time
+	yaml                string
 	PromoteURL          string
 	Passed              bool
 	Warnings            []string
@@ -148,6 +149,9 @@ func (b *workflowBody) choose(rw http.ResponseWriter, r *http.Request, secure bo
 	}
 	for i, name := range []string{"Graph", "List", "Timeline", "YAML"} {
 		b.Views = append(b.Views, viewLink{name, p.URL + "&view=" + known[i], known[i] == b.View})
+	}
+	if text := strings.TrimRight(p.yaml, "\n"); b.View == "yaml" && text != "" {
+		b.YAML = strings.Split(text, "\n")
 	}
 	if len(p.Blocks) == 0 {
 		return
@@ -257,10 +261,7 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	if p.State == signalbox.PipelineDone && !v.Passed && p.Plan != nil {
 		v.RerunURL = "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/rerun"
 	}
-	v.began, v.ended = p.RunningAt, p.DoneAt
-	if text := strings.TrimRight(p.YAML, "\n"); text != "" {
-		v.YAML = strings.Split(text, "\n")
-	}
+	v.began, v.ended, v.yaml = p.RunningAt, p.DoneAt, p.YAML
 	if v.Promotions, err = readPromotions(tx, p); err != nil {
 		return v, err
 	}

@@ -24,14 +24,21 @@ copyButtons();
 document.addEventListener("swapped", copyButtons);
 
 let asked = 0;
+let due = 0; // when the page is loaded
 
-/** Loads the page again, at most four times a second, and in a tab that nobody sees every ten seconds. */
-function soon() {
-  if (asked) return;
+/**
+ * Loads the page again, at most four times a second, and in a tab that nobody sees every ten seconds.
+ * @param {number} [wait] how long that may wait for more, in milliseconds
+ */
+function soon(wait = 0) {
+  const at = Date.now() + (document.hidden ? 10_000 : wait);
+  if (asked && at >= due) return;
+  clearTimeout(asked);
+  due = at;
   asked = setTimeout(() => {
     asked = 0;
     refresh();
-  }, document.hidden ? 10_000 : 0);
+  }, at - Date.now());
 }
 addEventListener("visibilitychange", () => {
   if (document.hidden || !asked) return;
@@ -46,7 +53,8 @@ if (topics) {
   listen(topics.split(" "), (news) => {
     switch (news.kind) {
       case "changed":
-        soon();
+        // A line moves with every job of it: its place need not be right at once.
+        soon(news.topics.every((t) => t === "queue") ? 2000 : 0);
         break;
       case "lost":
         clearTimeout(banner);
