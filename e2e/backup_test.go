@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signalbox-ci/signalbox/server/servertest"
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
@@ -163,7 +164,7 @@ func backupUnderLoad(t *testing.T, database string) {
 	if database == "" && os.Getenv("SIGNALBOX_TEST_POSTGRES") != "" {
 		other = storetest.PostgresURL(t)
 	}
-	moved := &world{T: t, dir: t.TempDir(), listen: freeAddress(t), database: other}
+	moved := &world{T: t, dir: t.TempDir(), listen: servertest.Address(t), database: other}
 	moved.admin("restore", middle)
 	moved.verified("")
 	back := &world{T: t, dir: t.TempDir(), listen: w.listen, agents: w.agents}

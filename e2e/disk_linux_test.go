@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/signalbox-ci/signalbox/server/servertest"
 )
 
 // TestFullDisk fills the disk under a server: what cannot be made durable is refused with 503, what is there can be
@@ -23,7 +25,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("this machine does not let root mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
-	w := &world{T: t, dir: disk, listen: freeAddress(t)}
+	w := &world{T: t, dir: disk, listen: servertest.Address(t)}
 	w.startServer()
 	t.Cleanup(w.server.kill)
 	w.run("agent-type", "create", "s1-before")

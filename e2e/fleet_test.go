@@ -19,6 +19,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/server"
+	"github.com/signalbox-ci/signalbox/server/servertest"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -32,7 +33,7 @@ type serverProcess struct {
 // newServerProcess prepares a database with an agent type and queued jobs, and starts the program on it.
 func newServerProcess(b testing.TB, database string, tls bool, jobs int) *serverProcess {
 	b.Helper()
-	s := &serverProcess{data: filepath.Join(b.TempDir(), "data"), database: database, address: freeAddress(b), tls: tls}
+	s := &serverProcess{data: filepath.Join(b.TempDir(), "data"), database: database, address: servertest.Address(b), tls: tls}
 	ctx := context.Background()
 	in, err := server.New(ctx, server.Options{Dir: s.data, DatabaseURL: database, Listen: "127.0.0.1:0", Insecure: !tls})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/signalbox-ci/signalbox/server/servertest"
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
@@ -43,11 +44,7 @@ func newPostgres(t *testing.T) *postgres {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, err := net.SplitHostPort(freeAddress(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &postgres{TB: t, bin: strings.TrimSpace(string(bin)), port: port}
+	p := &postgres{TB: t, bin: strings.TrimSpace(string(bin)), port: servertest.Port(t)}
 	if p.dir, err = os.MkdirTemp("", "signalbox-postgres"); err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -18,6 +17,7 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox/server"
+	"github.com/signalbox-ci/signalbox/server/servertest"
 	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
@@ -161,20 +161,9 @@ type world struct {
 
 func newWorld(t *testing.T, database string) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), listen: freeAddress(t), database: database}
+	w := &world{T: t, dir: t.TempDir(), listen: servertest.Address(t), database: database}
 	w.startServer()
 	return w
-}
-
-// freeAddress finds a port that is free now. The server is started on it again and again, so it cannot choose its own.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (w *world) data() string { return filepath.Join(w.dir, "data") }

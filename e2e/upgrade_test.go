@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/signalbox-ci/signalbox/server/servertest"
 )
 
 // front is how agents reach servers that are replaced: it passes their requests to the first server that takes them, and
@@ -160,7 +162,7 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	var all []*world
 	var addresses []string
 	for i := range replicas {
-		w := &world{T: t, dir: filepath.Join(root, fmt.Sprint(i)), listen: freeAddress(t), database: database}
+		w := &world{T: t, dir: filepath.Join(root, fmt.Sprint(i)), listen: servertest.Address(t), database: database}
 		if err := os.MkdirAll(w.data(), 0o700); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/signalbox-ci/signalbox/server/servertest"
 )
 
 // later builds the program as its next release, once: it knows one migration more, and its clock may be wrong.
@@ -48,7 +50,7 @@ type workload struct {
 // emptyWorld is one whose server is not started yet.
 func emptyWorld(t *testing.T, database string) *world {
 	t.Helper()
-	w := &world{T: t, dir: filepath.Join(t.TempDir(), "world"), listen: freeAddress(t), database: database}
+	w := &world{T: t, dir: filepath.Join(t.TempDir(), "world"), listen: servertest.Address(t), database: database}
 	if err := os.MkdirAll(w.data(), 0o700); err != nil {
 		t.Fatal(err)
 	}

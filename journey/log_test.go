@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/signalbox-ci/signalbox/server/servertest"
 )
 
 // runs makes a project with one job of these commands, starts it, and opens the job's page.
@@ -83,7 +85,7 @@ func TestJourneyJ9StopRunningJob(t *testing.T) {
 
 // The server stops in the middle of a log and starts again: the page goes on, and nothing is missing.
 func TestJourneyJ19RestartMidLog(t *testing.T) {
-	listen := "127.0.0.1:" + freePort(t)
+	listen := "127.0.0.1:" + servertest.Port(t)
 	w := withAgent(t, "--listen", listen)
 	w.runs("shop", "for i in $(seq 1 200); do echo \"step $i\"; sleep 0.05; done", "echo the-end")
 	w.shows(".ln .tx", "step 40")

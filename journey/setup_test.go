@@ -1,17 +1,18 @@
 package journey
 
 import (
-	"net"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"github.com/signalbox-ci/signalbox/server/servertest"
 )
 
 // Somebody opens the address that the server printed, makes the first account and is signed in.
 func TestJourneyJ1Setup(t *testing.T) {
-	port := freePort(t)
+	port := servertest.Port(t)
 	w := newWorld(t, "--listen", "127.0.0.1:"+port, "--public-url", "https://ci.test:"+port)
 	_, code, _ := strings.Cut(w.setupAddress(), "#code=")
 
@@ -43,7 +44,7 @@ func TestJourneyJ1Setup(t *testing.T) {
 
 // The same with nothing but the keyboard; the code is typed, and a mistake keeps what was typed.
 func TestJourneyJ1SetupByKeyboard(t *testing.T) {
-	port := freePort(t)
+	port := servertest.Port(t)
 	w := newWorld(t, "--setup-code", "open sesame please", "--listen", "127.0.0.1:"+port, "--public-url", "https://ci.test:"+port)
 	w.open("/setup")
 	w.do(chromedp.WaitVisible("#code"))
@@ -64,15 +65,4 @@ func TestJourneyJ1SetupByKeyboard(t *testing.T) {
 	w.do(chromedp.KeyEvent(kb.End))
 	w.do(chromedp.KeyEvent("e"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("\t"), chromedp.KeyEvent("correct horse battery"), chromedp.KeyEvent("\r"))
 	w.shows("h1", "You are set up")
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
