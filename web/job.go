@@ -106,6 +106,9 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	b.Failure.describe(&b, w.o.PublicURL(r))
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
+	if b.Log != nil {
+		s.Later = "log"
+	}
 	s.Topics = []string{"job:" + b.Job.ID}
 	if b.Job.State == signalbox.JobQueued { // what it is told changes with every other job of the line
 		s.Topics = append(s.Topics, "queue")
