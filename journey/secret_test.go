@@ -84,4 +84,3 @@ blocks:
 		t.Errorf("only %d answers have the line at all: this test looked in the wrong places", seen)
 	}
 }
-

@@ -113,7 +113,9 @@ promotions:
   - {name: Production, pipeline_file: deploy.yml, deployment_target: production}
 `,
 		".semaphore/deploy.yml": promoted,
-	}, func(w *world) { w.signalbox("deployment-target", "create", "shop/production", "--allow", "anybody", "--from", "branches") })
+	}, func(w *world) {
+		w.signalbox("deployment-target", "create", "shop/production", "--allow", "anybody", "--from", "branches")
+	})
 	w.shows("#head .st", "Passed")
 	at := eval[string](w, `location.pathname + location.search`)
 	w.shows(".promo", "deploys to production")
@@ -142,8 +144,8 @@ promotions:
 		x.send("name=Production");
 		return x.status + " " + x.responseText;
 	})()`, form))
-	if strings.HasPrefix(answer, "200 ") || !strings.Contains(answer, "from main") {
-		t.Errorf("the server answered %.300s", answer)
+	if strings.HasPrefix(answer, "200 ") || !strings.Contains(answer, "object not allowed") {
+		t.Errorf("the server answered %s", answer[max(0, strings.Index(answer, "<main")):])
 	}
 	w.signalbox("deployment-target", "set", "shop/production", "--allow", "anybody", "--from", "branches")
 	w.open(at)
