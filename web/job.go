@@ -23,6 +23,8 @@ type jobBody struct {
 	Lamp       Lamp
 	Why        string
 	Took, Wait Took
+	Usual      string // how long such a job usually takes, "" when nobody knows
+	Compared   string // how far this one is from that
 	Started    *Moment
 	Queued     *Moment
 	Attempt    *signalbox.Attempt // the one that is shown, nil when there is none yet
@@ -182,6 +184,16 @@ func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	b.Took, b.Wait = took(j.StartedAt, j.FinishedAt, tx.Now), took(j.QueuedAt, j.StartedAt, tx.Now)
 	if j.StartedAt.IsZero() && !j.FinishedAt.IsZero() {
 		b.Wait = took(j.QueuedAt, j.FinishedAt, tx.Now)
+	}
+	past, err := tx.PassedRuns(j.ProjectID, j.Name, usualOf)
+	if err != nil {
+		return b, err
+	}
+	if u := usual(past); u > 0 && !j.StartedAt.IsZero() {
+		b.Usual = clock(u)
+		if took := spanOf(j.StartedAt, j.FinishedAt, tx.Now); !j.FinishedAt.IsZero() || took > u {
+			b.Compared = compared(took, u)
+		}
 	}
 	b.Started, b.Queued = moment(j.StartedAt, tx.Now), moment(j.QueuedAt, tx.Now)
 	b.Open = j.State != signalbox.JobFinished
