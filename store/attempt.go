@@ -116,20 +116,25 @@ func (t *Tx) RunAttempts(all []RunAttempt) (changed map[string]bool, err error) 
 		return nil, nil
 	}
 	var to, events rows
-	for _, r := range all {
+	ids := make([]string, len(all))
+	for i, r := range all {
+		ids[i] = r.Attempt.ID
 		to.add(r.Attempt.ID, string(r.From), string(r.Attempt.State), ms(r.Attempt.RunningAt), r.Attempt.Lease.Milliseconds())
 	}
 	param, err := toJSON(to.all)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := t.strings(`UPDATE attempt SET state = v.column3, running_at = v.column4, lease_ms = v.column5 FROM `+
-		t.rowsFrom(text, text, text, number, number)+` AS v WHERE attempt.id = v.column1 AND attempt.state = v.column2 RETURNING attempt.id`, param)
-	if err != nil || len(ids) == 0 {
+	// The ids are named twice, because PostgreSQL takes rows of a parameter for many and would read the whole table.
+	in, args := oneOfFrom(2, ids)
+	done, err := t.strings(`UPDATE attempt SET state = v.column3, running_at = v.column4, lease_ms = v.column5 FROM `+
+		t.rowsFrom(text, text, text, number, number)+` AS v WHERE attempt.id = v.column1 AND attempt.state = v.column2
+		AND attempt.id IN (`+in+`) RETURNING attempt.id`, append([]any{param}, args...)...)
+	if err != nil || len(done) == 0 {
 		return nil, err
 	}
-	changed = make(map[string]bool, len(ids))
-	for _, id := range ids {
+	changed = make(map[string]bool, len(done))
+	for _, id := range done {
 		changed[id] = true
 	}
 	for _, r := range all {
