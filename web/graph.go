@@ -28,7 +28,11 @@ type Graph struct {
 	Width, Height int
 	Cards         []Card
 	Edges         []Edge
+	Calm          bool // so much runs that lamps which move would keep the browser busy
 }
+
+// lively is how many blocks may run before the lamps of a graph stand still.
+const lively = 12
 
 // Card is a block in the drawing.
 type Card struct {
@@ -82,7 +86,11 @@ func layout(blocks []blockView) *Graph {
 	ranks := rankOf(blocks)
 	g := &Graph{}
 	nodes := make([]node, len(blocks))
+	running := 0
 	for i, b := range blocks {
+		if b.Lamp == lampRunning {
+			running++
+		}
 		card := newCard(b)
 		g.Cards = append(g.Cards, card)
 		nodes[i] = node{card: i, source: i, rank: ranks[i], h: float64(card.H)}
@@ -91,6 +99,7 @@ func layout(blocks []blockView) *Graph {
 	columns := order(nodes)
 	place(nodes, columns)
 
+	g.Calm = running > lively
 	top, bottom := 0.0, 0.0
 	for i, n := range nodes {
 		if i == 0 || n.y < top {

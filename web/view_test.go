@@ -126,6 +126,23 @@ func TestOnlyKnownClasses(t *testing.T) {
 	}
 }
 
+// Many lamps that move at once would paint a large drawing again and again.
+func TestManyRunningBlocksStandStill(t *testing.T) {
+	for running, calm := range map[int]bool{lively: false, lively + 1: true} {
+		var blocks []blockView
+		for i := range 40 {
+			b := blockView{Name: "b", Lamp: lampPassed}
+			if i < running {
+				b.Lamp = lampRunning
+			}
+			blocks = append(blocks, b)
+		}
+		if g := layout(blocks); g.Calm != calm {
+			t.Errorf("%d running: calm is %v", running, g.Calm)
+		}
+	}
+}
+
 func TestLayout(t *testing.T) {
 	block := func(name string, lamp Lamp, deps ...int) blockView {
 		return blockView{Name: name, Lamp: lamp, Deps: deps}
