@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -87,18 +86,14 @@ func (w *Web) postLogin(rw http.ResponseWriter, r *http.Request) error {
 	}
 	name, password := r.PostFormValue("name"), r.PostFormValue("password")
 	b := loginBody{Name: clip(name, 200), Next: relative(r.PostFormValue("next"))}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	if wait := w.tries.take(clip(name, 200), host, w.o.Now()); wait > 0 {
+	if wait := w.tries.take(clip(name, 200), w.o.ClientIP(r), w.o.Now()); wait > 0 {
 		seconds := int((wait + time.Second - 1) / time.Second)
 		rw.Header().Set("Retry-After", fmt.Sprint(seconds))
 		b.Problem = fmt.Sprintf("Too many tries. You can try again in %d%ss.", seconds, nbsp)
 		return w.showLogin(rw, r, http.StatusTooManyRequests, b)
 	}
 	var user *signalbox.User
-	err = w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) {
 		user, err = tx.UserByName(name)
 		return err
 	})
