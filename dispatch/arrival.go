@@ -3,15 +3,13 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"sync"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// arrival is an agent that registers. Those that come while others are being stored are stored together, with as many
-// statements as one takes: a fleet that comes back after an outage comes at once.
+// arrival is an agent that registers. Those that come at the same moment are stored together, with as many statements as one takes.
 type arrival struct {
 	who   Registrant
 	req   agentapi.RegisterRequest
@@ -20,65 +18,20 @@ type arrival struct {
 
 	agent *signalbox.Agent // what was stored
 	alone bool             // it is no plain new agent: decide about it in a transaction of its own
-	done  chan error       // capacity 1
 }
-
-// arrivals are those that wait; whoever leads stores some of them.
-type arrivals struct {
-	mu      sync.Mutex
-	waiting []*arrival
-	lead    chan struct{} // capacity leaders
-}
-
-// maxArrivals bounds how many are stored together.
-const maxArrivals = 64
-
-// leaders is how many transactions of arrivals are under way at once: while one waits for the database, the next is made ready.
-const leaders = 2
 
 // arrive stores an agent, durably, or says why not.
 func (h *Hub) arrive(ctx context.Context, a *arrival) error {
-	r := &h.arrivals
-	a.done = make(chan error, 1)
-	r.mu.Lock()
-	r.waiting = append(r.waiting, a)
-	r.mu.Unlock()
-	for {
-		select {
-		case err := <-a.done:
-			if a.alone {
-				return h.registerAlone(ctx, a)
-			}
-			return err
-		case r.lead <- struct{}{}:
-			r.mu.Lock()
-			n := min(len(r.waiting), maxArrivals)
-			group := r.waiting[:n:n]
-			r.waiting = r.waiting[n:]
-			r.mu.Unlock()
-			func() {
-				defer func() { <-r.lead }()
-				if len(group) == 0 {
-					return
-				}
-				h.registerAll(context.WithoutCancel(ctx), group) // the others did not hang up
-			}()
-		}
+	err := h.arrivals.do(ctx, a)
+	if err == nil && a.alone {
+		return h.registerAlone(ctx, a)
 	}
+	return err
 }
 
 // registerAll stores those of a group that are plain new agents, and answers all.
-func (h *Hub) registerAll(ctx context.Context, group []*arrival) {
-	errs := make([]error, len(group))
-	err := h.Store.Write(ctx, func(tx *store.Tx) error { return h.storeArrivals(tx, group, errs) })
-	for i, a := range group {
-		if err != nil {
-			a.alone = false
-			a.done <- err
-		} else {
-			a.done <- errs[i]
-		}
-	}
+func (h *Hub) registerAll(ctx context.Context, group []*arrival, errs []error) error {
+	return h.Store.Write(ctx, func(tx *store.Tx) error { return h.storeArrivals(tx, group, errs) })
 }
 
 // storeArrivals fills errs with the refusals.

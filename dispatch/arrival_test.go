@@ -54,32 +54,20 @@ func comeTogether(t *testing.T, o store.Options) {
 		res agentapi.RegisterResponse
 		err error
 	}
-	together := func(all []come) (out []outcome) {
-		for range leaders {
-			h.arrivals.lead <- struct{}{}
-		}
-		ended := make(chan outcome, len(all))
-		for _, c := range all {
-			go func() {
-				res, err := h.Register(t.Context(), Registrant{TokenHash: hashOf(c.token), IP: "192.0.2.1"}, typ, agentapi.RegisterRequest{
+	comeAll := func(all []come) (out []outcome) {
+		out = make([]outcome, len(all))
+		var do []func() error
+		for i, c := range all {
+			do = append(do, func() (err error) {
+				out[i].come = c
+				out[i].res, err = h.Register(t.Context(), Registrant{TokenHash: hashOf(c.token), IP: "192.0.2.1"}, typ, agentapi.RegisterRequest{
 					Name: c.name, Version: "v2", OS: "linux", Arch: "x86_64", Hostname: c.name, PID: 1, Labels: map[string]string{"k": `a.b-c`},
 				})
-				ended <- outcome{c, res, err}
-			}()
+				return err
+			})
 		}
-		for n, limit := 0, time.Now().Add(time.Minute); n < len(all); time.Sleep(time.Millisecond) {
-			if time.Now().After(limit) {
-				t.Fatalf("%d of %d came", n, len(all))
-			}
-			h.arrivals.mu.Lock()
-			n = len(h.arrivals.waiting)
-			h.arrivals.mu.Unlock()
-		}
-		for range leaders {
-			<-h.arrivals.lead
-		}
-		for range all {
-			out = append(out, <-ended)
+		for i, err := range atOnce(t, h.arrivals, do) {
+			out[i].err = err
 		}
 		return out
 	}
@@ -98,7 +86,7 @@ func comeTogether(t *testing.T, o store.Options) {
 	}
 	group[0].name, group[1].name = "taken-twice", "taken-twice"
 	passed := map[string]int{}
-	for _, o := range together(group) {
+	for _, o := range comeAll(group) {
 		if o.err == nil {
 			passed[o.token]++
 			if o.res.Name != o.name || o.res.Token == "" {
@@ -149,15 +137,15 @@ func comeTogether(t *testing.T, o store.Options) {
 			all = append(all, come{"many", fmt.Sprintf("%s-%d", name, i)})
 		}
 		statements.Store(0)
-		for _, o := range together(all) {
+		for _, o := range comeAll(all) {
 			if o.err != nil {
 				t.Error(o.err)
 			}
 		}
 		return statements.Load()
 	}
-	if one, many := count(1, "single"), count(maxArrivals, "crowd"); many != one {
-		t.Errorf("%d statements registered one agent, %d registered %d", one, many, maxArrivals)
+	if one, many := count(1, "single"), count(maxTogether, "crowd"); many != one {
+		t.Errorf("%d statements registered one agent, %d registered %d", one, many, maxTogether)
 	}
 }
 

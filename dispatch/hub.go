@@ -102,7 +102,8 @@ type Hub struct {
 	pokeC   chan struct{}
 
 	gate     gate
-	arrivals arrivals
+	arrivals *together[*arrival]
+	starts   *together[engine.Start]
 	refused  refusals
 	firsts   firsts
 
@@ -148,8 +149,9 @@ func New(o Options) (*Hub, error) {
 		Options: o, started: o.Now(), closing: make(chan struct{}), pokeC: make(chan struct{}, 1),
 		firsts:  firsts{some: make(chan struct{}, 1)},
 		present: map[string]*presence{}, byID: map[string]*presence{}, waiting: map[string]*line{}, queued: map[string]bool{},
-		arrivals: arrivals{lead: make(chan struct{}, leaders)}, shared: o.Store.Dialect() == "postgres",
+		shared: o.Store.Dialect() == "postgres",
 	}
+	h.arrivals, h.starts = newTogether(h.registerAll), newTogether(h.startAll)
 	h.savedAt.Store(h.started.UnixNano())
 	return h, nil
 }

@@ -203,7 +203,7 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 			return engine.RunningWith(tx, at.ID, lease(req), actor)
 		})
 	case DeedRunning:
-		err = h.Store.Write(ctx, func(tx *store.Tx) error { return engine.RunningWith(tx, at.ID, lease(req), actor) })
+		err = h.starts.do(ctx, engine.Start{AttemptID: at.ID, Lease: lease(req), Actor: actor})
 	case DeedFinish:
 		err = h.finish(ctx, at.ID, func(tx *store.Tx) error {
 			if err := h.Engine.Finish(tx, at.ID, v.Result, v.Reason, "", actor); err != nil || v.Action != agentapi.ActionShutdown {
@@ -218,6 +218,11 @@ func (h *Hub) do(ctx context.Context, p *presence, view View, v Verdict, req age
 	}
 	p.outdate()
 	return err
+}
+
+// startAll notes that the jobs of a group run.
+func (h *Hub) startAll(ctx context.Context, group []engine.Start, errs []error) error {
+	return h.Store.Write(ctx, func(tx *store.Tx) error { return engine.RunningAll(tx, group, errs) })
 }
 
 // Finish ends an attempt and its log.

@@ -42,6 +42,8 @@ func newServerProcess(b testing.TB, database string, tls bool, jobs int) *server
 	token, hash := auth.NewToken(auth.TokenRegistration)
 	s.token = token
 	eng := engine.New(engine.Options{Store: in.Store()})
+	var project *signalbox.Project
+	var name string
 	write(b, in, func(tx *store.Tx) error {
 		t := &signalbox.AgentType{Name: "s1-bench" + strconv.FormatInt(time.Now().UnixNano(), 36)}
 		if err := tx.CreateAgentType(t, "bench"); err != nil {
@@ -54,27 +56,38 @@ func newServerProcess(b testing.TB, database string, tls bool, jobs int) *server
 		if err := tx.CreateProject(p, "bench"); err != nil {
 			return err
 		}
-		for i := range jobs {
-			name := "b" + strconv.Itoa(i)
-			w, _, err := tx.CreateWorkflow(&signalbox.Workflow{
-				ProjectID: p.ID, Ref: "refs/heads/" + name, RefType: "branch", BranchName: name, Label: name, TriggeredBy: signalbox.TriggeredByAPI, RequestToken: name,
-			}, "bench")
-			if err != nil {
-				return err
-			}
-			if _, err = eng.Create(tx, w, engine.Source{File: "p.yml", YAML: []byte(
-				"version: v1.0\nagent: {machine: {type: " + t.Name + "}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"]}]}\n")}, "bench"); err != nil {
-				return err
-			}
-		}
+		project, name = p, t.Name
 		return nil
 	})
+	for from := 0; from < jobs; from += 200 { // rows that one transaction changes again and again make PostgreSQL slow
+		write(b, in, func(tx *store.Tx) error {
+			for i := from; i < min(from+200, jobs); i++ {
+				if err := queueOne(tx, eng, project, name, "b"+strconv.Itoa(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	if err := in.Close(); err != nil {
 		b.Fatal(err)
 	}
 	s.start(b)
 	b.Cleanup(s.kill)
 	return s
+}
+
+// queueOne queues a pipeline of one job.
+func queueOne(tx *store.Tx, eng *engine.Engine, p *signalbox.Project, agentType, branch string) error {
+	w, _, err := tx.CreateWorkflow(&signalbox.Workflow{
+		ProjectID: p.ID, Ref: "refs/heads/" + branch, RefType: "branch", BranchName: branch, Label: branch, TriggeredBy: signalbox.TriggeredByAPI, RequestToken: branch,
+	}, "bench")
+	if err != nil {
+		return err
+	}
+	_, err = eng.Create(tx, w, engine.Source{File: "p.yml", YAML: []byte(
+		"version: v1.0\nagent: {machine: {type: " + agentType + "}}\nblocks:\n  - task: {jobs: [{commands: [\"true\"]}]}\n")}, "bench")
+	return err
 }
 
 func (s *serverProcess) start(b testing.TB) {

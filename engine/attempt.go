@@ -65,12 +65,59 @@ func Running(tx *store.Tx, attemptID, actor string) error {
 
 // RunningWith is Running with the lease that the agent says it keeps.
 func RunningWith(tx *store.Tx, attemptID string, lease time.Duration, actor string) error {
-	a, err := tx.Attempt(attemptID)
+	errs := make([]error, 1)
+	if err := RunningAll(tx, []Start{{attemptID, lease, actor}}, errs); err != nil {
+		return err
+	}
+	return errs[0]
+}
+
+// Start is an agent's word that an attempt runs.
+type Start struct {
+	AttemptID string
+	Lease     time.Duration // that the agent keeps
+	Actor     string
+}
+
+// RunningAll notes that attempts run, with as many statements as one takes. errs gets what each of them is told: CodeNotFound, or
+// CodeConflict when somebody was faster.
+func RunningAll(tx *store.Tx, starts []Start, errs []error) error {
+	ids := make([]string, len(starts))
+	for i, s := range starts {
+		ids[i] = s.AttemptID
+	}
+	attempts, err := tx.LockAttempts(ids)
 	if err != nil {
 		return err
 	}
-	r := attempt.Rows{Attempt: a}
-	return write(tx, r, r.Run(lease, tx.Now), actor)
+	var run []store.RunAttempt
+	for i, s := range starts {
+		errs[i] = nil
+		a := attempts[s.AttemptID]
+		if a == nil {
+			errs[i] = signalbox.Errorf(signalbox.CodeNotFound, "there is no attempt %s", s.AttemptID)
+			continue
+		}
+		// Said twice at the same moment, it is noted once.
+		if c := (attempt.Rows{Attempt: a}).Run(s.Lease, tx.Now); c.Attempt.What != "" {
+			run = append(run, store.RunAttempt{Attempt: a, From: c.AttemptFrom, Actor: s.Actor, Reason: c.Attempt.What})
+		}
+	}
+	done, err := tx.RunAttempts(run)
+	if err != nil {
+		return err
+	}
+	for _, r := range run {
+		if done[r.Attempt.ID] {
+			continue
+		}
+		for i, s := range starts {
+			if s.AttemptID == r.Attempt.ID {
+				errs[i] = signalbox.Errorf(signalbox.CodeConflict, "attempt %s was changed by someone else", s.AttemptID)
+			}
+		}
+	}
+	return nil
 }
 
 // Finish ends an attempt with what its agent reported, or with why there will be no report. In one transaction the

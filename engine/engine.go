@@ -270,7 +270,8 @@ func (e *Engine) noAgentType(tx *store.Tx, name string) (string, error) {
 		name, strings.Join(names, ", ")), nil
 }
 
-// Resume advances every pipeline that is not done. It is what a server does when it starts.
+// Resume advances every pipeline that is not done. It is what a server does after it has started. One that cannot be advanced keeps
+// none of the others waiting; the error tells of the first.
 func (e *Engine) Resume(ctx context.Context) error {
 	var open []string
 	if err := e.store.Read(ctx, func(tx *store.Tx) (err error) {
@@ -279,13 +280,25 @@ func (e *Engine) Resume(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("find the pipelines to resume: %w", err)
 	}
+	var first error
+	failed := 0
 	for _, id := range open {
-		if err := e.store.Write(ctx, func(tx *store.Tx) error { return e.Advance(tx, id) }); err != nil {
-			return fmt.Errorf("resume pipeline %s: %w", id, err)
+		err := e.store.Write(ctx, func(tx *store.Tx) error { return e.Advance(tx, id) })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			continue
+		}
+		if failed++; first == nil {
+			first = fmt.Errorf("pipeline %s: %w", id, err)
 		}
 	}
-	if len(open) > 0 {
-		e.log.Info("resumed pipelines", "count", len(open))
+	if len(open) > failed {
+		e.log.Info("resumed pipelines", "count", len(open)-failed)
+	}
+	if failed > 0 {
+		return fmt.Errorf("resume %d of %d pipelines; the first: %w", failed, len(open), first)
 	}
 	return nil
 }

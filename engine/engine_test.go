@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -325,6 +326,30 @@ func TestResumeIsAStep(t *testing.T) {
 	}
 	if p := w.pipeline(one.ID); p.State != signalbox.PipelineRunning || p.Version != one.Version {
 		t.Errorf("resuming changed %+v into %+v", one, p)
+	}
+}
+
+// One pipeline that cannot be read does not keep the others from what is due.
+func TestResumePassesOverDamage(t *testing.T) {
+	o := store.Options{Dir: t.TempDir()}
+	if os.Getenv(onPostgres) != "" {
+		o = store.Options{URL: storetest.PostgresURL(t)}
+	}
+	w := worldOn(t, storetest.Open(t, o))
+	damaged, left := w.push("one", "", twoBlocks), w.push("two", "", twoBlocks)
+	storetest.Damage(t, o, false, "UPDATE pipeline SET plan = '{' WHERE id = '"+damaged.ID+"'",
+		"UPDATE job SET state = 'finished', result = 'passed' WHERE name = 'a' AND pipeline_id = '"+left.ID+"'")
+	err := w.eng.Resume(context.Background())
+	if err == nil || !strings.Contains(err.Error(), damaged.ID) || !strings.Contains(err.Error(), "1 of 2 pipelines") {
+		t.Error(err)
+	}
+	var jobs []*signalbox.Job
+	w.write(func(tx *store.Tx) (err error) {
+		jobs, err = tx.JobsOf(left.ID)
+		return err
+	})
+	if i := slices.IndexFunc(jobs, func(j *signalbox.Job) bool { return j.Name == "b" }); i < 0 || jobs[i].State != signalbox.JobQueued {
+		t.Errorf("the second block did not start: %+v", jobs)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // newShop makes a server with an agent and a project whose first workflow has been pushed; the browser shows the workflow.
-func newShop(t *testing.T, files map[string]string) *world {
+func newShop(t *testing.T, files map[string]string, before ...func(*world)) *world {
 	t.Helper()
 	w := newServer(t)
 	w.signalbox("agent-type", "create", "s1-linux")
@@ -17,6 +17,9 @@ func newShop(t *testing.T, files map[string]string) *world {
 	w.shows("#connect-status h2", "is connected")
 	bare := w.repository("shop", map[string]string{"readme": "a shop"})
 	w.signalbox("project", "create", "shop", "--git", bare)
+	for _, do := range before {
+		do(w)
+	}
 	w.commit("shop", "Sell things", files)
 	w.open("/projects/shop")
 	w.shows("main", "Sell things")
@@ -95,6 +98,61 @@ promotions:
 	w.press("The same as a list")
 	w.press("Ship it")
 	w.shows("main", "shipping 1.2.3 to south")
+}
+
+// A promotion goes to a deployment target that does not let everybody through: the page says why there is nothing to press, the server
+// refuses whoever asks all the same, and the promotion opens when the target does.
+func TestJourneyJ7LockedPromotion(t *testing.T) {
+	w := newShop(t, map[string]string{
+		".semaphore/semaphore.yml": `version: v1.0
+name: Build
+agent: {machine: {type: s1-linux}}
+blocks:
+  - task: {jobs: [{name: Compile, commands: ["true"]}]}
+promotions:
+  - {name: Production, pipeline_file: deploy.yml, deployment_target: production}
+`,
+		".semaphore/deploy.yml": promoted,
+	}, func(w *world) {
+		w.signalbox("deployment-target", "create", "shop/production", "--allow", "anybody", "--from", "branches")
+	})
+	w.shows("#head .st", "Passed")
+	at := eval[string](w, `location.pathname + location.search`)
+	w.shows(".promo", "deploys to production")
+	form := eval[string](w, `document.querySelector(".promo form").action`)
+	for _, c := range []struct {
+		says  string
+		flags []string
+	}{
+		{"not among those who may deploy", []string{"--allow", "nobody", "--from", "branches"}},
+		{"from main", []string{"--allow", "anybody", "--from", "tags"}},
+	} {
+		w.signalbox(append([]string{"deployment-target", "set", "shop/production"}, c.flags...)...)
+		w.open(at)
+		w.shows(".promo", "deploys to production")
+		w.shows(".promo p", c.says)
+		if n := eval[float64](w, `document.querySelectorAll(".promo form, .promo button").length`); n != 0 {
+			t.Errorf("%v: there is something to press", c.flags)
+		}
+	}
+	w.picture("locked")
+	// A form of yesterday, when it was open.
+	answer := eval[string](w, fmt.Sprintf(`(() => {
+		const x = new XMLHttpRequest();
+		x.open("POST", %q, false);
+		x.setRequestHeader("Content-Type", "application/x-www-form-urlencoded");
+		x.send("name=Production");
+		return x.status + " " + x.responseText;
+	})()`, form))
+	if strings.HasPrefix(answer, "200 ") || !strings.Contains(answer, "object not allowed") {
+		t.Errorf("the server answered %s", answer[max(0, strings.Index(answer, "<main")):])
+	}
+	w.signalbox("deployment-target", "set", "shop/production", "--allow", "anybody", "--from", "branches")
+	w.open(at)
+	w.press("Promote…")
+	w.press("Start Production")
+	w.shows(".tree", "Deploy")
+	w.shows("#head .st", "Passed")
 }
 
 // Somebody repeats what failed: before it starts the page says what runs again and what is taken over, and afterwards which is which.

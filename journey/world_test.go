@@ -342,6 +342,17 @@ func eval[T any](w *world, expression string) T {
 	return v
 }
 
+// fetch asks the server for something as the open page would, with its session, and returns the status and the text.
+func (w *world) fetch(path string) string {
+	w.Helper()
+	text, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](
+		fmt.Sprintf(`fetch(%q).then((r) => r.text().then((t) => r.status + " " + t))`, path), chromedp.EvalAwaitPromise))
+	if err != nil {
+		w.Fatalf("%s: %v", path, err)
+	}
+	return text
+}
+
 // stay remembers the page, so that left tells whether it was loaded again.
 func (w *world) stay() { eval[bool](w, `window.stayed = true`) }
 

@@ -330,9 +330,6 @@ func (s *Server) secure(ctx context.Context) error {
 
 // Run answers until ctx ends, then releases held requests, lets the others end and stops.
 func (s *Server) Run(ctx context.Context) error {
-	if err := s.engine.Resume(ctx); err != nil {
-		return err
-	}
 	if err := s.announce(); err != nil {
 		return err
 	}
@@ -360,6 +357,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.files.Run(gctx) })
 	g.Go(func() error { return s.trigger.Run(gctx) })
 	g.Go(func() error { return s.schedule.Run(gctx) })
+	g.Go(func() error { s.resume(gctx); return nil })
 	g.Go(func() error {
 		if err := s.trigger.CatchUp(gctx); err != nil && gctx.Err() == nil {
 			s.o.Logger.Error("could not look for missed pushes", "error", err)
@@ -395,6 +393,23 @@ func (s *Server) Run(ctx context.Context) error {
 		return hs.Close()
 	})
 	return g.Wait()
+}
+
+// resume takes the steps that a server which ended in the middle of something left, while agents and people are answered: with ten
+// thousand open pipelines it takes half a minute. It tries again until all went well.
+func (s *Server) resume(ctx context.Context) {
+	for pause := time.Second; ; pause = min(2*pause, 10*time.Minute) {
+		err := s.engine.Resume(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.o.Logger.Error("could not resume what was under way; trying again", "in", pause, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // announce tells people and the command line on this host where the server is.

@@ -85,6 +85,70 @@ func (t *Tx) UpdateAttempt(a *signalbox.Attempt, from signalbox.AttemptState, ac
 	return t.Record("attempt", a.ID, actor, reason, detail)
 }
 
+// LockAttempts returns those of some attempts that exist, and holds them until the transaction ends.
+func (t *Tx) LockAttempts(ids []string) (map[string]*signalbox.Attempt, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, args := oneOf(ids)
+	found, err := many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE id IN (`+in+`) ORDER BY id`+t.forUpdate(), args...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]*signalbox.Attempt, len(found))
+	for _, a := range found {
+		out[a.ID] = a
+	}
+	return out, nil
+}
+
+// RunAttempt is an attempt that begins to run.
+type RunAttempt struct {
+	Attempt       *signalbox.Attempt
+	From          signalbox.AttemptState
+	Actor, Reason string
+}
+
+// RunAttempts writes that attempts run, with as many statements as one takes, where the state is still From. It returns the ids of
+// those.
+func (t *Tx) RunAttempts(all []RunAttempt) (changed map[string]bool, err error) {
+	if len(all) == 0 {
+		return nil, nil
+	}
+	var to, events rows
+	ids := make([]string, len(all))
+	for i, r := range all {
+		ids[i] = r.Attempt.ID
+		to.add(r.Attempt.ID, string(r.From), string(r.Attempt.State), ms(r.Attempt.RunningAt), r.Attempt.Lease.Milliseconds())
+	}
+	param, err := toJSON(to.all)
+	if err != nil {
+		return nil, err
+	}
+	// The ids are named twice, because PostgreSQL takes rows of a parameter for many and would read the whole table.
+	in, args := oneOfFrom(2, ids)
+	done, err := t.strings(`UPDATE attempt SET state = v.column3, running_at = v.column4, lease_ms = v.column5 FROM `+
+		t.rowsFrom(text, text, text, number, number)+` AS v WHERE attempt.id = v.column1 AND attempt.state = v.column2
+		AND attempt.id IN (`+in+`) RETURNING attempt.id`, append([]any{param}, args...)...)
+	if err != nil || len(done) == 0 {
+		return nil, err
+	}
+	changed = make(map[string]bool, len(done))
+	for _, id := range done {
+		changed[id] = true
+	}
+	for _, r := range all {
+		if changed[r.Attempt.ID] {
+			t.Wake(KeyAgent(r.Attempt.AgentID), KeyAttempt(r.Attempt.ID))
+			events.add(r.Attempt.ID, r.Actor, r.Reason)
+		}
+	}
+	_, err = t.execRows(`INSERT INTO event (noun, id, n, at, actor, reason, detail)
+		SELECT 'attempt', v.column1, (SELECT COALESCE(MAX(n), 0) + 1 FROM event WHERE noun = 'attempt' AND event.id = v.column1), CAST($2 AS BIGINT),
+		v.column2, v.column3, '' FROM `+t.rowsFrom(text, text, text)+` AS v`, events, ms(t.Now))
+	return changed, err
+}
+
 // StaleOffers returns the attempts that are still only offered since before a time, or since one in the future.
 func (t *Tx) StaleOffers(before time.Time, limit int) ([]*signalbox.Attempt, error) {
 	return many(t, "attempt", scanAttempt, `SELECT `+attemptColumns+` FROM attempt WHERE state = 'offered'

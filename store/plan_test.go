@@ -103,6 +103,8 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
 			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),
 			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(), drop(tx.CountAgents("s1-linux", tx.Now)), drop(tx.CountAgents("", tx.Now)), drop(tx.JobCounts()),
+			drop(tx.PassedRuns(project.ID, job.Name, 20)), drop(tx.LockAttempts([]string{"attempt-1", "attempt-2"})),
+			drop(tx.RunAttempts([]store.RunAttempt{{Attempt: &signalbox.Attempt{ID: "attempt-1", State: signalbox.AttemptEnded}, From: signalbox.AttemptEnded}})),
 			drop(tx.EndedOn(agent, 5)), drop(tx.JobNamesakes(job.PipelineID, "x")), drop(tx.Problems()), drop(tx.Leases()),
 			func() error { _, _, err := tx.Sick(agent.AgentTypeID); return err }(), tx.SetProblems(&known, known.Problems, "test"),
 		)
@@ -121,6 +123,9 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		}
 		if strings.Contains(text, "LIMIT $2") && !strings.Contains(text, "finished") && !strings.Contains(text, "OFFSET") && strings.Contains(p, "Sort") {
 			t.Errorf("all that is queued is sorted:\n%s\n\n%s", text, p)
+		}
+		if strings.Contains(text, "finished_at - started_at") && strings.Contains(text, "ORDER BY finished_at DESC") && regexp.MustCompile(`(^|\n) *(-> +)?Sort  \(|FOR ORDER BY`).MatchString(p) {
+			t.Errorf("all jobs of a name are sorted:\n%s\n\n%s", text, p)
 		}
 		// A workflow has few pipelines.
 		if strings.Contains(text, "ORDER BY created_at DESC, id DESC LIMIT") && !strings.Contains(text, "workflow_id = ") && regexp.MustCompile(`(^|\n) *(-> +)?Sort  \(|FOR ORDER BY`).MatchString(p) {

@@ -128,9 +128,12 @@ func list(from, n int) string {
 	return b.String()
 }
 
-// oneOf returns placeholders from $1 on, and their arguments, for IN; vs may not be empty. Its last value is repeated until a power
+// oneOf returns placeholders from $1 on, and their arguments, for IN.
+func oneOf(vs []string) (string, []any) { return oneOfFrom(1, vs) }
+
+// oneOfFrom returns placeholders from $first on, and their arguments, for IN; vs may not be empty. Its last value is repeated until a power
 // of two of them are there: few texts of statements, which databases prepare once.
-func oneOf(vs []string) (string, []any) {
+func oneOfFrom(first int, vs []string) (string, []any) {
 	n := 1
 	for n < len(vs) {
 		n *= 2
@@ -139,7 +142,7 @@ func oneOf(vs []string) (string, []any) {
 	for len(args) < n {
 		args = append(args, vs[len(vs)-1])
 	}
-	return list(1, n), args
+	return list(first, n), args
 }
 
 func anys[T any](head []any, vs []T) []any {

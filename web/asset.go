@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"path"
 	"regexp"
@@ -24,6 +25,8 @@ type assets struct {
 	files  map[string][]byte
 	packed map[string][]byte // the same compressed, where that pays
 	icons  map[string]string // name without "i-" to the symbol element
+
+	needs map[string][]string // addresses of the modules that a module imports, in turn and without itself
 }
 
 var symbol = regexp.MustCompile(`(?s)<symbol id="i-([a-z0-9-]+)".*?</symbol>`)
@@ -79,7 +82,49 @@ func newAssets() (*assets, error) {
 		}
 	}
 	a.hash = hex.EncodeToString(sum.Sum(nil))[:16]
+	a.needs = map[string][]string{}
+	for name := range a.files {
+		if path.Ext(name) == ".js" {
+			seen := map[string]bool{name: true}
+			a.imports(name, seen)
+			delete(seen, name)
+			for _, n := range slices.Sorted(maps.Keys(seen)) {
+				a.needs[name] = append(a.needs[name], a.url(n))
+			}
+		}
+	}
 	return a, nil
+}
+
+var importFrom = regexp.MustCompile(`(?m)^import .* from "\./([a-z-]+\.js)";$`)
+
+// imports adds what a module needs before it can run.
+func (a *assets) imports(name string, seen map[string]bool) {
+	for _, m := range importFrom.FindAllSubmatch(a.files[name], -1) {
+		if file := "js/" + string(m[1]); !seen[file] {
+			seen[file] = true
+			a.imports(file, seen)
+		}
+	}
+}
+
+// modules are the addresses of what scripts need, so that a browser asks for all of it at once and not for one after another.
+func (a *assets) modules(scripts ...string) (out []string) {
+	for i, script := range scripts {
+		if script == "" {
+			continue
+		}
+		file := "js/" + script + ".js"
+		if i > 0 { // the first is asked for by the page itself
+			out = append(out, a.url(file))
+		}
+		for _, url := range a.needs[file] {
+			if !slices.Contains(out, url) {
+				out = append(out, url)
+			}
+		}
+	}
+	return out
 }
 
 // url returns the address of a file.

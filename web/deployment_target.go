@@ -175,6 +175,7 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 		return nil
 	}
 	var byName map[string]*signalbox.DeploymentTarget
+	var last map[string]*signalbox.Deployment
 	for i := range b.Current.Promotions {
 		promo := &b.Current.Promotions[i]
 		if promo.Target == "" {
@@ -188,6 +189,15 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 			}
 			for _, d := range all {
 				byName[d.Name] = d
+			}
+			if last, err = tx.LastDeployments(b.Project.ID); err != nil {
+				return err
+			}
+		}
+		if d := byName[promo.Target]; d != nil && last[d.ID] != nil {
+			var err error
+			if promo.There, err = readThere(tx, last[d.ID], b.Workflow); err != nil {
+				return err
 			}
 		}
 		switch byName[promo.Target].Permit(signalbox.Promoter{User: u}, b.Workflow) {
@@ -203,4 +213,18 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 		}
 	}
 	return nil
+}
+
+// readThere says what a deployment brought to its target.
+func readThere(tx *store.Tx, d *signalbox.Deployment, now *signalbox.Workflow) (*thereView, error) {
+	v := &thereView{By: viewDeployment(d, tx).By, URL: workflowURL(d.WorkflowID, d.PipelineID), At: moment(d.TriggeredAt, tx.Now)}
+	wf, err := tx.Workflow(d.WorkflowID)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		return v, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	v.SHA, v.Title, v.Same = shortSHA(wf.CommitSHA), titleOf(wf.CommitMessage), wf.CommitSHA == now.CommitSHA
+	return v, nil
 }

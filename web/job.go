@@ -23,6 +23,8 @@ type jobBody struct {
 	Lamp       Lamp
 	Why        string
 	Took, Wait Took
+	Usual      string // how long such a job usually takes, "" when nobody knows
+	Compared   string // how far this one is from that
 	Started    *Moment
 	Queued     *Moment
 	Attempt    *signalbox.Attempt // the one that is shown, nil when there is none yet
@@ -106,6 +108,9 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	b.Failure.describe(&b, w.o.PublicURL(r))
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Name, 80), clip(b.Workflow.Label, 80), b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
+	if b.Log != nil {
+		s.Later = "log"
+	}
 	s.Topics = []string{"job:" + b.Job.ID}
 	if b.Job.State == signalbox.JobQueued { // what it is told changes with every other job of the line
 		s.Topics = append(s.Topics, "queue")
@@ -179,6 +184,16 @@ func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	b.Took, b.Wait = took(j.StartedAt, j.FinishedAt, tx.Now), took(j.QueuedAt, j.StartedAt, tx.Now)
 	if j.StartedAt.IsZero() && !j.FinishedAt.IsZero() {
 		b.Wait = took(j.QueuedAt, j.FinishedAt, tx.Now)
+	}
+	past, err := tx.PassedRuns(j.ProjectID, j.Name, usualOf)
+	if err != nil {
+		return b, err
+	}
+	if u := usual(past); u > 0 && !j.StartedAt.IsZero() {
+		b.Usual = clock(u)
+		if took := spanOf(j.StartedAt, j.FinishedAt, tx.Now); !j.FinishedAt.IsZero() || took > u {
+			b.Compared = compared(took, u)
+		}
 	}
 	b.Started, b.Queued = moment(j.StartedAt, tx.Now), moment(j.QueuedAt, tx.Now)
 	b.Open = j.State != signalbox.JobFinished

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -25,8 +26,36 @@ type promotionView struct {
 	How        string // when it happens by itself
 	Target     string // the deployment target that lets it through
 	Refused    string // why whoever looks may not promote, "" when they may
+	There      *thereView
+	Open       bool // the address asks for it
 	Parameters []signalbox.Parameter
 	Asked      []askedView // newest first
+}
+
+// thereView is what was deployed to a target last.
+type thereView struct {
+	SHA, Title, By, URL string
+	Same                bool // it is the commit that would be deployed
+	At                  *Moment
+}
+
+// ask opens the promotion that an address names, ?promote=NAME&param.X=VALUE, with its values filled in. Nothing is started by that, and
+// a value that is not among a parameter's options is passed over.
+func (v *pipelineView) ask(q url.Values) {
+	for i := range v.Promotions {
+		promo := &v.Promotions[i]
+		if promo.Name != q.Get("promote") {
+			continue
+		}
+		promo.Open = true
+		promo.Parameters = slices.Clone(promo.Parameters)
+		for k := range promo.Parameters {
+			d := &promo.Parameters[k]
+			if value := q.Get("param." + d.Name); value != "" && (len(d.Options) == 0 || slices.Contains(d.Options, value)) {
+				d.Default = clip(value, 10_000)
+			}
+		}
+	}
 }
 
 type askedView struct {

@@ -71,6 +71,45 @@ func TestPromotionsOnThePage(t *testing.T) {
 	}
 }
 
+// An address may name a promotion and what is to be filled in; it never starts anything.
+func TestPromotionInTheAddress(t *testing.T) {
+	s, p := trainSite(t)
+	at := func(promote string, values ...string) string {
+		q := url.Values{"promote": {promote}}
+		for i := 0; i < len(values); i += 2 {
+			q.Set("param."+values[i], values[i+1])
+		}
+		status, text := s.get("/workflows/" + p.WorkflowID + "?" + q.Encode())
+		if status != 200 {
+			t.Fatal(status)
+		}
+		checkPage(t, text)
+		return text
+	}
+	if text := at("Staging"); strings.Count(text, "promo-start\" open") != 1 {
+		t.Error("the promotion is not open, or not alone")
+	}
+	text := at("Production <x>", "VERSION", `2.0"><script>alert(1)</script>`, "WHERE", "us")
+	for _, want := range []string{"promo-start\" open", `<option value="us" selected>us</option>`, `value="2.0&#34;&gt;&lt;script&gt;`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if text := at("Production <x>", "WHERE", "moon"); !strings.Contains(text, `<option value="eu" selected>`) || strings.Contains(text, ">moon<") {
+		t.Error("an option that there is not was taken")
+	}
+	if text := at("Nothing"); strings.Contains(text, "promo-start\" open") {
+		t.Error("some promotion is open")
+	}
+	s.as(signalbox.RoleViewer)
+	if text := at("Staging"); strings.Contains(text, "promo-start") {
+		t.Error("a viewer is offered to start something")
+	}
+	if len(s.stops) > 0 {
+		t.Errorf("something was started: %q", s.stops)
+	}
+}
+
 func TestPromoteAndRerun(t *testing.T) {
 	s, p := trainSite(t)
 	base := "/workflows/" + p.WorkflowID

@@ -19,9 +19,10 @@ var templateFiles embed.FS
 
 func parseTemplates(a *assets) (*template.Template, error) {
 	t := template.New("").Funcs(template.FuncMap{
-		"asset": a.url,
-		"count": count[int],
-		"lines": func(n int64) string { return plural(int(n), "line", "lines") },
+		"asset":   a.url,
+		"modules": a.modules,
+		"count":   count[int],
+		"lines":   func(n int64) string { return plural(int(n), "line", "lines") },
 		"icon": func(name string) template.HTML {
 			if a.icons[name] == "" {
 				return ""
@@ -44,6 +45,7 @@ type Shell struct {
 	Section string   // which entry of the bar is current: projects, activity, agents
 	Favicon string   // class of the page's state, "none"
 	Script  string   // the page's module, "" for none
+	Later   string   // a module that the page's module loads, "" for none
 	Topics  []string // what the page shows; it is loaded again when one of them changes
 	Theme   string   // light, dark, or "" for what the system has
 	Keys    bool     // single keys do something

@@ -121,6 +121,9 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	}
 	b.MayStop, b.MayRun = may(r, auth.WorkflowStop), may(r, auth.WorkflowRun)
 	b.choose(rw, r, w.o.Secure(r), w.o.Now())
+	if b.Current != nil {
+		b.Current.ask(r.URL.Query())
+	}
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Title, 80), b.Ref, b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
 	s.Topics = []string{"workflow:" + b.Workflow.ID}

@@ -2,7 +2,6 @@
 import { tick } from "./time.js";
 import { refresh, tell } from "./refresh.js";
 import { copyButtons } from "./copy.js";
-import { watchLog } from "./log.js";
 import { watchCopies } from "./clipboard.js";
 import { listen } from "./events.js";
 import { watchKeys } from "./keys.js";
@@ -16,7 +15,8 @@ setInterval(() => {
   if (Date.now() - last > 30_000) soon();
   last = Date.now();
 }, 1000);
-watchLog();
+// Only a job's page has a log; the others need not load what shows one.
+if (document.getElementById("log")?.dataset.api) import("./log.js").then((m) => m.watchLog());
 watchCopies();
 watchKeys();
 watchJump();
