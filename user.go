@@ -20,6 +20,7 @@ type User struct {
 	PasswordHash string // PHC string, "" when the user cannot sign in with a password
 	CreatedAt    time.Time
 	DisabledAt   time.Time
+	SignedInAt   time.Time // the last time with a browser, zero when never
 }
 
 // ServerUser is the account for which the command line on the server's own host acts while nobody has set the server up. It
@@ -28,6 +29,36 @@ const ServerUser = "server"
 
 // Own tells whether an account is the server's and no person's.
 func (u *User) Own() bool { return u.Name == ServerUser && u.PasswordHash == "" }
+
+// UserState is what somebody can do with their account.
+type UserState string
+
+const (
+	UserActive   UserState = "active"
+	UserInvited  UserState = "invited" // has no password yet
+	UserDisabled UserState = "disabled"
+)
+
+// State tells what somebody can do with their account.
+func (u *User) State() UserState {
+	switch {
+	case !u.DisabledAt.IsZero():
+		return UserDisabled
+	case u.PasswordHash == "":
+		return UserInvited
+	}
+	return UserActive
+}
+
+// PasswordLink lets whoever has its code choose the password of an account, once. Only the hash of the code is stored, and an
+// account has one link at most.
+type PasswordLink struct {
+	UserID    string
+	Hash      string
+	CreatedBy string
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
 
 // APIToken is a long random string that acts for a user. Only its hash is stored.
 type APIToken struct {
@@ -44,6 +75,8 @@ type APIToken struct {
 type Session struct {
 	ID        string
 	UserID    string
+	Browser   string // in words, such as "Firefox on Linux"
+	Address   string // from where
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/people"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
@@ -39,7 +40,8 @@ type Options struct {
 	CheckHook func(projectID, token string) bool
 	// PublicURL returns how whoever sent a request reaches the server; the default is what the request itself says.
 	PublicURL func(*http.Request) string
-	Setup     *setup.Setup // makes the first administrator; nil is never
+	Setup     *setup.Setup   // makes the first administrator; nil is never
+	People    *people.People // default: one for the store
 }
 
 // API answers the routes.
@@ -52,6 +54,12 @@ func New(o Options) (*API, error) {
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = requestURL
+	}
+	if o.People == nil {
+		var err error
+		if o.People, err = people.New(people.Options{Store: o.Store}); err != nil {
+			return nil, err
+		}
 	}
 	return &API{o}, nil
 }
@@ -112,6 +120,10 @@ func (a *API) Routes() []route.Route {
 		r("PATCH "+v+"/organization", auth.SettingsManage, a.updateOrganization),
 		r("POST "+v+"/setup", auth.UserManage, a.setUp),
 		r("GET "+v+"/logs/{job}", auth.LogView, a.showLog),
+		r("GET "+v+"/users", auth.UserManage, a.listUsers),
+		r("POST "+v+"/users", auth.UserManage, a.inviteUser),
+		r("PATCH "+v+"/users/{user}", auth.UserManage, a.updateUser),
+		r("POST "+v+"/users/{user}/link", auth.UserManage, a.linkUser),
 		// Everybody manages their own tokens; viewing projects is what everybody may.
 		r("GET "+v+"/tokens", auth.ProjectView, a.listTokens),
 		r("POST "+v+"/tokens", auth.ProjectView, a.createToken),

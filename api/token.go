@@ -2,19 +2,12 @@ package api
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/people"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
-)
-
-// Bounds for API tokens; times are Unix seconds.
-const (
-	maxTokenName = 100
-	maxTokenLife = 10 * 365 * 24 * time.Hour
 )
 
 func tokenBody(t *signalbox.APIToken) map[string]any {
@@ -33,21 +26,11 @@ func (a *API) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err := read(w, r, &in); err != nil {
 		return err
 	}
-	in.Name = strings.TrimSpace(in.Name)
-	switch {
-	case in.Name == "" || len(in.Name) > maxTokenName:
-		return signalbox.Errorf(signalbox.CodeInvalid, "an API token needs a name of 1 to %d characters that says what it is for", maxTokenName)
-	case in.ExpiresIn < 0 || in.ExpiresIn > int64(maxTokenLife/time.Second):
-		return signalbox.Errorf(signalbox.CodeInvalid, "expires_in is a number of seconds up to %d, or 0 for never", int64(maxTokenLife/time.Second))
+	if in.ExpiresIn < 0 || in.ExpiresIn > int64(people.MaxTokenLife/time.Second) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "expires_in is a number of seconds up to %d, or 0 for never", int64(people.MaxTokenLife/time.Second))
 	}
-	t := &signalbox.APIToken{UserID: route.ActorFrom(r.Context()).User.ID, Name: in.Name}
-	plain, hash := auth.NewToken(auth.TokenAPI)
-	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
-		if in.ExpiresIn > 0 {
-			t.ExpiresAt = tx.Now.Add(time.Duration(in.ExpiresIn) * time.Second)
-		}
-		return tx.CreateAPIToken(t, hash, actor(r))
-	}); err != nil {
+	t, plain, err := a.People.CreateToken(r.Context(), in.Name, time.Duration(in.ExpiresIn)*time.Second, route.ActorFrom(r.Context()))
+	if err != nil {
 		return err
 	}
 	out := tokenBody(t)
@@ -74,26 +57,7 @@ func (a *API) listTokens(w http.ResponseWriter, r *http.Request) error {
 // revokeToken ends one of the caller's tokens at once, named by its id or its name. Tokens of others are as if they did
 // not exist.
 func (a *API) revokeToken(w http.ResponseWriter, r *http.Request) error {
-	which := r.PathValue("token")
-	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
-		all, err := tx.APITokens(route.ActorFrom(r.Context()).User.ID)
-		if err != nil {
-			return err
-		}
-		var found []*signalbox.APIToken
-		for _, t := range all {
-			if t.RevokedAt.IsZero() && (t.ID == which || t.Name == which) {
-				found = append(found, t)
-			}
-		}
-		switch len(found) {
-		case 0:
-			return signalbox.Errorf(signalbox.CodeNotFound, "you have no API token %.100s", which)
-		case 1:
-			return tx.RevokeAPIToken(found[0].ID, actor(r))
-		}
-		return signalbox.Errorf(signalbox.CodeInvalid, "you have %d API tokens named %.100s; name one by its id", len(found), which)
-	}); err != nil {
+	if err := a.People.RevokeToken(r.Context(), r.PathValue("token"), route.ActorFrom(r.Context())); err != nil {
 		return err
 	}
 	return write(w, struct{}{})

@@ -14,6 +14,7 @@ const (
 	TokenAccess       TokenKind = "access"       // is one registered agent
 	TokenAPI          TokenKind = "api"          // acts for a user
 	TokenSession      TokenKind = "session"      // is a signed-in browser
+	TokenPassword     TokenKind = "password"     // lets somebody choose a password, once
 )
 
 // APITokenPrefix begins every API token, so that scanners find leaked ones. Agent tokens have no prefix, because

@@ -56,7 +56,7 @@ func localUser(tx *store.Tx) (*signalbox.User, error) {
 	for _, name := range []string{signalbox.ServerUser, oldAdmin} {
 		u, err := tx.UserByName(name)
 		switch {
-		case err == nil && u.Role == signalbox.RoleAdmin && (u.Own() || name == oldAdmin):
+		case err == nil && u.Role == signalbox.RoleAdmin && u.DisabledAt.IsZero() && (u.Own() || name == oldAdmin):
 			return u, nil
 		case err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound:
 			return nil, err

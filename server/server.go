@@ -33,6 +33,7 @@ import (
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/metrics"
+	"github.com/signalbox-ci/signalbox/people"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
@@ -92,6 +93,7 @@ type Server struct {
 	org      string
 
 	setup     *setup.Setup
+	people    *people.People
 	setupCode string                 // "" when there is nothing to set up
 	address   atomic.Pointer[string] // the public address that the organization has
 }

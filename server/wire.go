@@ -10,6 +10,7 @@ import (
 	"github.com/signalbox-ci/signalbox/artifact"
 	"github.com/signalbox-ci/signalbox/download"
 	"github.com/signalbox-ci/signalbox/forge"
+	"github.com/signalbox-ci/signalbox/people"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/trigger"
@@ -33,12 +34,15 @@ func (s *Server) wire() error {
 	if s.schedule, err = schedule.New(schedule.Options{Store: s.store, Starter: s.trigger, Logger: s.o.Logger}); err != nil {
 		return err
 	}
+	if s.people, err = people.New(people.Options{Store: s.store, Now: s.o.Now}); err != nil {
+		return err
+	}
 	if s.projects, err = project.New(project.Options{Store: s.store, Trigger: s.trigger, InstallHook: s.installHook, Dir: filepath.Join(s.o.Dir, "demo")}); err != nil {
 		return err
 	}
 	public, err := api.New(api.Options{
 		Store: s.store, Engine: s.engine, Trigger: s.trigger, Schedule: s.schedule, Fleet: s.fleet, Log: s.logs, Secrets: s.secrets, OrganizationID: s.org,
-		Started: s.o.Now(), Projects: s.projects, CheckHook: s.checkHook, PublicURL: s.publicURL, Setup: s.setup,
+		Started: s.o.Now(), Projects: s.projects, CheckHook: s.checkHook, PublicURL: s.publicURL, Setup: s.setup, People: s.people,
 	})
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/mail"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,11 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/auth"
 )
-
-// MinPassword is how many characters the first administrator's password has at least.
-const MinPassword = 12
 
 // Request is what the first administrator says. Organization and PublicURL may be empty.
 type Request struct {
@@ -60,38 +55,24 @@ func (r Request) Checked() (Request, Problems) {
 	if r.Organization == "" {
 		r.Organization = DefaultOrganization
 	}
-	switch {
-	case r.Name == "":
-		p[FieldName] = "Give the name that you will sign in with."
-	case r.Name == signalbox.ServerUser:
-		p[FieldName] = "That name is the server's own; choose another one."
-	default:
-		if problem := line(r.Name, 80); problem != "" {
-			p[FieldName] = problem
-		}
-	}
-	if a, err := mail.ParseAddress(r.Email); r.Email == "" {
-		p[FieldEmail] = "Give your e-mail address."
-	} else if err != nil || a.Address != r.Email || len(r.Email) > 254 {
-		p[FieldEmail] = "That is not an e-mail address; it looks like ana@example.com."
-	}
-	switch n := utf8.RuneCountInString(r.Password); {
-	case n < MinPassword:
-		p[FieldPassword] = fmt.Sprintf("The password has %d characters; it needs at least %d.", n, MinPassword)
-	case len(r.Password) > auth.MaxPassword:
-		p[FieldPassword] = fmt.Sprintf("The password is too long; at most %d bytes are used.", auth.MaxPassword)
-	case strings.EqualFold(r.Password, r.Name), strings.EqualFold(r.Password, r.Email):
-		p[FieldPassword] = "The password must be another word than your name or address."
-	}
-	if problem := line(r.Organization, 100); problem != "" {
-		p[FieldOrganization] = problem
-	}
+	p.add(FieldName, CheckName(r.Name))
+	p.add(FieldEmail, CheckEmail(r.Email))
+	p.add(FieldPassword, CheckPassword(r.Password, r.Name, r.Email))
+	p.add(FieldOrganization, CheckOrganization(r.Organization))
 	var problem string
-	if r.PublicURL, problem = publicURL(r.PublicURL); problem != "" {
-		p[FieldPublicURL] = problem
-	}
+	r.PublicURL, problem = CheckPublicURL(r.PublicURL)
+	p.add(FieldPublicURL, problem)
 	return r, p
 }
+
+func (p Problems) add(field, problem string) {
+	if problem != "" {
+		p[field] = problem
+	}
+}
+
+// CheckOrganization returns what is wrong with the name of an organization, "" when it is good.
+func CheckOrganization(name string) string { return line(name, 100) }
 
 // line checks a text of one line.
 func line(text string, most int) string {
@@ -104,8 +85,8 @@ func line(text string, most int) string {
 	return ""
 }
 
-// publicURL returns an address without what does not belong to it, or what is wrong with it.
-func publicURL(text string) (address, problem string) {
+// CheckPublicURL returns an address without what does not belong to it, or what is wrong with it.
+func CheckPublicURL(text string) (address, problem string) {
 	if text == "" {
 		return "", ""
 	}

@@ -37,7 +37,7 @@ type Options struct {
 type Setup struct {
 	o     Options
 	done  atomic.Bool
-	tries *tries
+	tries *Tries
 }
 
 // New checks the options.
@@ -51,7 +51,7 @@ func New(o Options) (*Setup, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Setup{o: o, tries: newTries()}, nil
+	return &Setup{o: o, tries: NewTries()}, nil
 }
 
 // Needed tells whether nobody can sign in. Once somebody can, it is not asked again before the next start.
@@ -96,7 +96,7 @@ func (s *Setup) NewCode(ctx context.Context, chosen string) (code string, err er
 // minute later; wait says when, and such a try does not count.
 func (s *Setup) CheckCode(ctx context.Context, address, code string) (ok bool, wait time.Duration, err error) {
 	now := s.o.Now()
-	if wait := s.tries.take(address, now); wait > 0 {
+	if wait := s.tries.Take(address, now); wait > 0 {
 		return false, wait, nil
 	}
 	var hashes []string
@@ -110,7 +110,7 @@ func (s *Setup) CheckCode(ctx context.Context, address, code string) (ok bool, w
 		}
 	}
 	if ok {
-		s.tries.giveBack(address)
+		s.tries.GiveBack(address)
 	}
 	return ok, 0, nil
 }

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// tries slows the guessing of codes: five at once from one address, then one a minute.
-type tries struct {
+// Tries slows the guessing of codes: five at once from one address, then one a minute.
+type Tries struct {
 	mu        sync.Mutex
 	byAddress map[string]*rate.Limiter
 }
@@ -19,10 +19,11 @@ const (
 	maxAddresses = 10_000
 )
 
-func newTries() *tries { return &tries{byAddress: map[string]*rate.Limiter{}} }
+// NewTries returns one that has seen nothing.
+func NewTries() *Tries { return &Tries{byAddress: map[string]*rate.Limiter{}} }
 
-// take counts one try, or returns how long to wait.
-func (t *tries) take(address string, now time.Time) time.Duration {
+// Take counts one try, or returns how long to wait.
+func (t *Tries) Take(address string, now time.Time) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.byAddress) >= maxAddresses {
@@ -46,8 +47,8 @@ func (t *tries) take(address string, now time.Time) time.Duration {
 	return max(time.Second, time.Duration((1-l.TokensAt(now))*float64(pause)))
 }
 
-// giveBack forgets the tries of an address that knew a code.
-func (t *tries) giveBack(address string) {
+// GiveBack forgets the tries of an address that knew a code.
+func (t *Tries) GiveBack(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byAddress, address)

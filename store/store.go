@@ -214,12 +214,14 @@ func KeyJob(id string) string        { return "job:" + id }
 func KeyAttempt(id string) string    { return "attempt:" + id }
 func KeyLog(attemptID string) string { return "log:" + attemptID }
 func KeyProject(id string) string    { return "project:" + id }
+func KeyUser(id string) string       { return "user:" + id }
 
 // Keys of anything of one kind. They are watched, and woken with each key of that kind.
 const (
 	AnyAgent    = "agent:*"
 	AnyJob      = "job:*"
 	AnyProject  = "project:*"
+	AnyUser     = "user:*"
 	AnyWorkflow = "workflow:*"
 )
 

@@ -1,17 +1,22 @@
 package store
 
 import (
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 )
 
-const userColumns = `id, name, email, role, password_hash, created_at, disabled_at`
+const userColumns = `id, name, email, role, password_hash, created_at, disabled_at, signed_in_at`
 
 func scanUser(s scanner, u *signalbox.User) error {
-	return s.Scan(&u.ID, &u.Name, &u.Email, &u.Role, &u.PasswordHash, at{&u.CreatedAt}, at{&u.DisabledAt})
+	return s.Scan(&u.ID, &u.Name, &u.Email, &u.Role, &u.PasswordHash, at{&u.CreatedAt}, at{&u.DisabledAt}, at{&u.SignedInAt})
 }
 
 // CreateUser stores a user; a taken name is CodeConflict.
-func (t *Tx) CreateUser(u *signalbox.User) error {
+func (t *Tx) CreateUser(u *signalbox.User) error { return t.CreateUserBy(u, "server") }
+
+// CreateUserBy is CreateUser for somebody whom the history names.
+func (t *Tx) CreateUserBy(u *signalbox.User, actor string) error {
 	if u.ID == "" {
 		u.ID = signalbox.NewID()
 	}
@@ -24,7 +29,8 @@ func (t *Tx) CreateUser(u *signalbox.User) error {
 	if err != nil {
 		return err
 	}
-	return t.Record("user", u.ID, "server", "created", string(u.Role))
+	t.Wake(KeyUser(u.ID))
+	return t.Record("user", u.ID, actor, "created", string(u.Role))
 }
 
 // User returns a user by id, disabled or not.
@@ -61,78 +67,82 @@ func (t *Tx) SetPasswordHash(userID, hash, actor string) error {
 	return t.Record("user", userID, actor, "password changed", "")
 }
 
-const tokenColumns = `id, account_id, name, created_at, expires_at, last_used_at, revoked_at`
-
-func scanToken(s scanner, a *signalbox.APIToken) error {
-	return s.Scan(&a.ID, &a.UserID, &a.Name, at{&a.CreatedAt}, at{&a.ExpiresAt}, at{&a.LastUsedAt}, at{&a.RevokedAt})
-}
-
-// CreateAPIToken stores a token by the hash of its text.
-func (t *Tx) CreateAPIToken(a *signalbox.APIToken, hash, actor string) error {
-	if a.ID == "" {
-		a.ID = signalbox.NewID()
-	}
-	a.CreatedAt = t.Now
-	if _, err := t.exec(`INSERT INTO api_token (id, account_id, name, token_hash, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		a.ID, a.UserID, a.Name, hash, ms(a.CreatedAt), ms(a.ExpiresAt)); err != nil {
-		return err
-	}
-	return t.Record("api_token", a.ID, actor, "created", a.Name)
-}
-
-// APITokens returns the tokens of one user, oldest first.
-func (t *Tx) APITokens(userID string) ([]*signalbox.APIToken, error) {
-	return many(t, "API token", scanToken, `SELECT `+tokenColumns+` FROM api_token WHERE account_id = $1 ORDER BY created_at`, userID)
-}
-
-// RevokeAPIToken ends a token for good.
-func (t *Tx) RevokeAPIToken(id, actor string) error {
-	n, err := t.exec(`UPDATE api_token SET revoked_at = $1 WHERE id = $2 AND revoked_at = 0`, ms(t.Now), id)
+// ReplacePasswordHash is SetPasswordHash for whoever has seen the one that it replaces; another one meanwhile is CodeConflict.
+func (t *Tx) ReplacePasswordHash(u *signalbox.User, hash, actor, reason string) error {
+	n, err := t.exec(`UPDATE account SET password_hash = $1 WHERE id = $2 AND password_hash = $3 AND disabled_at = 0`, hash, u.ID, u.PasswordHash)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return nil
+	if err := changed(n, "user", u.Name); err != nil {
+		return err
 	}
-	return t.Record("api_token", id, actor, "revoked", "")
+	t.Wake(KeyUser(u.ID))
+	return t.Record("user", u.ID, actor, reason, "")
 }
 
-// UserByToken returns the owner of a token that is neither revoked nor expired and whose owner is not disabled.
-func (t *Tx) UserByToken(hash string) (*signalbox.User, *signalbox.APIToken, error) {
-	a, err := one(t, "API token", "of that value", scanToken, `SELECT `+tokenColumns+` FROM api_token
-		WHERE token_hash = $1 AND revoked_at = 0 AND (expires_at = 0 OR expires_at > $2)`, hash, ms(t.Now))
+// SetUserRole gives somebody another role, if they still have the one they had.
+func (t *Tx) SetUserRole(u *signalbox.User, to signalbox.Role, actor string) error {
+	n, err := t.exec(`UPDATE account SET role = $1 WHERE id = $2 AND role = $3`, to, u.ID, u.Role)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	u, err := one(t, "user", a.UserID, scanUser, `SELECT `+userColumns+` FROM account WHERE id = $1 AND disabled_at = 0`, a.UserID)
-	return u, a, err
-}
-
-// CreateSession stores a browser session by the hash of its cookie.
-func (t *Tx) CreateSession(s *signalbox.Session, hash string) error {
-	if s.ID == "" {
-		s.ID = signalbox.NewID()
+	if err := changed(n, "user", u.Name); err != nil {
+		return err
 	}
-	s.CreatedAt = t.Now
-	_, err := t.exec(`INSERT INTO session (id, id_hash, account_id, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)`,
-		s.ID, hash, s.UserID, ms(s.CreatedAt), ms(s.ExpiresAt))
-	return err
+	t.Wake(KeyUser(u.ID))
+	return t.Record("user", u.ID, actor, "role changed", string(u.Role)+" to "+string(to))
 }
 
-// UserBySession returns who is signed in with a cookie.
-func (t *Tx) UserBySession(hash string) (*signalbox.User, error) {
-	return one(t, "session", "of that cookie", scanUser, `SELECT a.id, a.name, a.email, a.role, a.password_hash, a.created_at, a.disabled_at
-		FROM session s JOIN account a ON a.id = s.account_id WHERE s.id_hash = $1 AND s.expires_at > $2 AND a.disabled_at = 0`, hash, ms(t.Now))
+// DisableUser keeps somebody out: their sessions and their link end at once, their API tokens work only once they are enabled again.
+func (t *Tx) DisableUser(u *signalbox.User, actor string) error {
+	n, err := t.exec(`UPDATE account SET disabled_at = $1 WHERE id = $2 AND disabled_at = 0`, ms(t.Now), u.ID)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "user", u.Name); err != nil {
+		return err
+	}
+	if err := t.DeleteSessions(u.ID, ""); err != nil {
+		return err
+	}
+	if err := t.DeletePasswordLink(u.ID); err != nil {
+		return err
+	}
+	t.Wake(KeyUser(u.ID))
+	return t.Record("user", u.ID, actor, "disabled", "")
 }
 
-// DeleteSession signs a browser out; an unknown one is fine.
-func (t *Tx) DeleteSession(hash string) error {
-	_, err := t.exec(`DELETE FROM session WHERE id_hash = $1`, hash)
-	return err
+// EnableUser lets somebody in again who was disabled.
+func (t *Tx) EnableUser(u *signalbox.User, actor string) error {
+	n, err := t.exec(`UPDATE account SET disabled_at = 0 WHERE id = $1 AND disabled_at <> 0`, u.ID)
+	if err != nil {
+		return err
+	}
+	if err := changed(n, "user", u.Name); err != nil {
+		return err
+	}
+	t.Wake(KeyUser(u.ID))
+	return t.Record("user", u.ID, actor, "enabled", "")
 }
 
-// DeleteExpiredSessions removes what can no longer be used.
-func (t *Tx) DeleteExpiredSessions() error {
-	_, err := t.exec(`DELETE FROM session WHERE expires_at <= $1`, ms(t.Now))
-	return err
+// OtherAdmins counts the administrators who can sign in, one account aside.
+func (t *Tx) OtherAdmins(userID string) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM account WHERE role = $1 AND id <> $2 AND password_hash <> '' AND disabled_at = 0`,
+		signalbox.RoleAdmin, userID).Scan(&n)
+	return n, err
+}
+
+// UserWithLink is somebody, and until when their link counts.
+type UserWithLink struct {
+	signalbox.User
+	LinkExpiresAt time.Time // zero when there is none
+}
+
+// People returns accounts by name, from the one after a name on. The server's own is no person's.
+func (t *Tx) People(after string, limit int) ([]*UserWithLink, error) {
+	return many(t, "user", func(s scanner, u *UserWithLink) error {
+		return s.Scan(&u.ID, &u.Name, &u.Email, &u.Role, &u.PasswordHash, at{&u.CreatedAt}, at{&u.DisabledAt}, at{&u.SignedInAt}, at{&u.LinkExpiresAt})
+	}, `SELECT a.id, a.name, a.email, a.role, a.password_hash, a.created_at, a.disabled_at, a.signed_in_at, COALESCE(l.expires_at, 0)
+		FROM account a LEFT JOIN password_link l ON l.account_id = a.id AND l.expires_at > $1
+		WHERE a.name > $2 AND NOT (a.name = $3 AND a.password_hash = '') ORDER BY a.name LIMIT $4`, ms(t.Now), after, signalbox.ServerUser, limit)
 }

@@ -69,19 +69,25 @@ func TestBrowser(t *testing.T) {
 		{"job-queued", "/jobs/" + s.queued.ID},
 		{"error", "/jobs/none"},
 		{"login", "/login"},
+		{"welcome", "/welcome"},
+		{"admin-people", "/people"},
+		{"account", "/account"},
+		{"admin-settings", "/settings"},
 	}
 	s.fillFleet()
+	s.harbourPeople()
 	for _, p := range pages {
 		address := s.url + p.path
 		s.as(signalbox.RoleMember)
 		if strings.HasPrefix(p.name, "admin-") {
 			s.as(signalbox.RoleAdmin)
 		}
-		if p.name == "login" {
+		if p.name == "login" || p.name == "welcome" {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
+				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}

@@ -22,7 +22,7 @@ const (
 	burst = 250 * time.Millisecond
 )
 
-// topic is something that pages follow. Its name is "queue", "agents", "workflows", or a noun and an id: "job:ID".
+// topic is something that pages follow. Its name is "queue", "agents", "workflows", "people", or a noun and an id: "job:ID".
 type topic struct {
 	name  string
 	keys  []string // of the store
@@ -44,6 +44,8 @@ func topicOf(name string) (topic, error) {
 		t.keys, t.needs = []string{store.AnyAgent, store.KeyRefused}, auth.AgentView
 	case name == "workflows":
 		t.keys, t.needs = []string{store.AnyProject, store.AnyWorkflow}, auth.WorkflowView
+	case name == "people":
+		t.keys, t.needs = []string{store.AnyUser}, auth.UserManage
 	case id == "":
 		noun = ""
 	}
@@ -60,7 +62,7 @@ func topicOf(name string) (topic, error) {
 	case noun == "agent":
 		t.keys, t.needs = []string{store.KeyAgent(id)}, auth.AgentView
 	default:
-		return t, signalbox.Errorf(signalbox.CodeInvalid, "There is no topic %q; topics are queue, agents, workflows, and project:, workflow:, pipeline:, job: and agent: with an id", clip(name, 60))
+		return t, signalbox.Errorf(signalbox.CodeInvalid, "There is no topic %q; topics are queue, agents, workflows, people, and project:, workflow:, pipeline:, job: and agent: with an id", clip(name, 60))
 	}
 	return t, nil
 }
@@ -152,6 +154,8 @@ func (w *Web) getEvents(rw http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), w.o.StreamTTL)
 	defer cancel()
+	ctx, end := w.untilChanged(ctx, r)
+	defer end()
 	all, stop := w.watch(ctx, topics)
 	defer stop()
 	if wait := r.URL.Query().Get("wait"); wait != "" {

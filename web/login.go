@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -58,6 +57,9 @@ func relative(target string) string {
 	return target
 }
 
+// noMatch does not tell which of the two is wrong.
+const noMatch = "Name and password do not match."
+
 type loginBody struct {
 	Name, Next, Problem, Version, Host string
 }
@@ -84,18 +86,14 @@ func (w *Web) postLogin(rw http.ResponseWriter, r *http.Request) error {
 	}
 	name, password := r.PostFormValue("name"), r.PostFormValue("password")
 	b := loginBody{Name: clip(name, 200), Next: relative(r.PostFormValue("next"))}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	if wait := w.tries.take(clip(name, 200), host, w.o.Now()); wait > 0 {
+	if wait := w.tries.take(clip(name, 200), w.o.ClientIP(r), w.o.Now()); wait > 0 {
 		seconds := int((wait + time.Second - 1) / time.Second)
 		rw.Header().Set("Retry-After", fmt.Sprint(seconds))
 		b.Problem = fmt.Sprintf("Too many tries. You can try again in %d%ss.", seconds, nbsp)
 		return w.showLogin(rw, r, http.StatusTooManyRequests, b)
 	}
 	var user *signalbox.User
-	err = w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) {
 		user, err = tx.UserByName(name)
 		return err
 	})
@@ -111,7 +109,7 @@ func (w *Web) postLogin(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !ok {
-		b.Problem = "Name and password do not match."
+		b.Problem = noMatch
 		return w.showLogin(rw, r, http.StatusUnprocessableEntity, b)
 	}
 	return w.signIn(rw, r, user, password, b.Next)
@@ -125,36 +123,31 @@ func (w *Web) signIn(rw http.ResponseWriter, r *http.Request, user *signalbox.Us
 	}
 	plain, hash := auth.NewToken(auth.TokenSession)
 	old := w.SessionCookie(r)
+	ended := false
 	err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error {
-		if old != "" {
-			if err := tx.DeleteSession(auth.HashToken(old)); err != nil {
-				return err
-			}
+		// While the password was checked it may have been changed, and the account disabled.
+		now, err := tx.User(user.ID)
+		if err != nil {
+			return err
+		}
+		if ended = now.PasswordHash != user.PasswordHash || !now.DisabledAt.IsZero(); ended {
+			return nil
 		}
 		if rehash != "" {
 			if err := tx.SetPasswordHash(user.ID, rehash, "server"); err != nil {
 				return err
 			}
 		}
-		return tx.CreateSession(&signalbox.Session{UserID: user.ID, ExpiresAt: tx.Now.Add(w.o.SessionTTL)}, hash)
+		return w.replaceSession(tx, r, user, old, hash)
 	})
+	if err == nil && ended {
+		return w.showLogin(rw, r, http.StatusUnprocessableEntity, loginBody{Name: clip(user.Name, 200), Next: next, Problem: noMatch})
+	}
 	if err != nil {
 		return err
 	}
 	w.setCookie(rw, r, plain, w.o.SessionTTL)
 	http.Redirect(rw, r, next, http.StatusSeeOther)
-	return nil
-}
-
-// startSession signs a browser in as somebody who has just been made.
-func (w *Web) startSession(rw http.ResponseWriter, r *http.Request, user *signalbox.User) error {
-	plain, hash := auth.NewToken(auth.TokenSession)
-	if err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error {
-		return tx.CreateSession(&signalbox.Session{UserID: user.ID, ExpiresAt: tx.Now.Add(w.o.SessionTTL)}, hash)
-	}); err != nil {
-		return err
-	}
-	w.setCookie(rw, r, plain, w.o.SessionTTL)
 	return nil
 }
 

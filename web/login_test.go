@@ -136,3 +136,23 @@ func TestTries(t *testing.T) {
 		t.Errorf("the sixth try answers %d, %q", status, h.Get("Retry-After"))
 	}
 }
+
+// Somebody whose password was changed, or who was disabled, while theirs was being checked is not signed in.
+func TestSignInWhileTheAccountChanges(t *testing.T) {
+	s := newSite(t)
+	u := s.account("mei", signalbox.RoleMember, goodPassword)
+	for what, change := range map[string]func(tx *store.Tx) error{
+		"a new password": func(tx *store.Tx) error { return tx.SetPasswordHash(u.ID, "another", "user:mei") },
+		"disabled":       func(tx *store.Tx) error { return tx.DisableUser(u, "user:ana") },
+	} {
+		seen := s.user(u.ID)
+		s.write(change)
+		rec := httptest.NewRecorder()
+		if err := s.web.signIn(rec, httptest.NewRequest("POST", "/login", nil), seen, goodPassword, "/"); err != nil {
+			t.Fatal(err)
+		}
+		if rec.Code != 422 || rec.Header().Get("Set-Cookie") != "" || !strings.Contains(rec.Body.String(), noMatch) {
+			t.Errorf("%s: status %d", what, rec.Code)
+		}
+	}
+}

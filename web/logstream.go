@@ -73,6 +73,8 @@ func (w *Web) getLogStream(rw http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), w.o.StreamTTL)
 	defer cancel()
+	ctx, end := w.untilChanged(ctx, r)
+	defer end()
 	s, err := newStream(rw)
 	if err != nil {
 		return nil // the browser is gone

@@ -72,7 +72,7 @@ func newOnboarding(p store.Progress, role signalbox.Role, project string) *onboa
 		{Name: "Connect your first agent", Done: p.Agent, Hint: "A small program on a machine of yours that runs the jobs.", URL: can(auth.AgentTypeManage, "/agents/self_hosted/new"), Label: "Add an agent"},
 		{Name: "Connect a repository", Done: p.Project, Hint: "A project is one repository and its pipelines.", URL: can(auth.ProjectCreate, "/new_project"), Label: "Add a project"},
 		{Name: "Get a green pipeline", Done: p.Passed, Hint: "A push starts one, or you do.", URL: run, Label: "Run it now"},
-		{Name: "Invite people", Done: p.People > 1, Hint: "Done when a second person can sign in."},
+		{Name: "Invite people", Done: p.People > 1, Hint: "Done when a second person can sign in.", URL: can(auth.UserManage, peoplePath), Label: "Invite somebody"},
 	}}
 	first := true
 	for i := range o.Items {

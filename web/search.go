@@ -56,6 +56,9 @@ var places = []struct {
 	{"Queue", "/activity?tab=queue", auth.JobView},
 	{"Agents", "/agents", auth.AgentView},
 	{"Refused registrations", "/agents/refused", auth.AgentTypeManage},
+	{"People", peoplePath, auth.UserManage},
+	{"Your account", accountPath, auth.ProjectView},
+	{"Settings", settingsPath, auth.SettingsManage},
 }
 
 // search finds what somebody may want to go to: the exact first, then what begins with the words, then what holds them.

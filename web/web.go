@@ -11,6 +11,7 @@ import (
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/fleet"
 	"github.com/signalbox-ci/signalbox/logline"
+	"github.com/signalbox-ci/signalbox/people"
 	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/setup"
@@ -36,6 +37,8 @@ type Options struct {
 	PublicURL func(r *http.Request) string
 	// Setup makes the first account while nobody can sign in; nil when that is done elsewhere.
 	Setup *setup.Setup
+	// People changes accounts; default: one for the store.
+	People *people.People
 	// AskedURL returns the address by which r reached the server, FixedURL the one that the server was started with, "" for none.
 	AskedURL func(r *http.Request) string
 	FixedURL string
@@ -89,8 +92,13 @@ func New(o Options) (*Web, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	w := &Web{o: o, tries: newTries(), searches: searches{by: map[string]int{}}}
 	var err error
+	if o.People == nil {
+		if o.People, err = people.New(people.Options{Store: o.Store, Now: o.Now}); err != nil {
+			return nil, err
+		}
+	}
+	w := &Web{o: o, tries: newTries(), searches: searches{by: map[string]int{}}}
 	if w.assets, err = newAssets(); err != nil {
 		return nil, err
 	}
@@ -114,14 +122,13 @@ func (w *Web) Routes() []route.Route {
 		return rt
 	}
 	needs := func(p auth.Permission) route.Access { return route.Needs(string(p)) }
-	return []route.Route{
+	return append(w.peopleRoutes(page, needs), []route.Route{
 		page("GET /login", route.Public, w.getLogin),
 		page("POST /login", route.Public, w.postLogin),
 		page("POST /logout", route.Public, w.postLogout),
 		page("GET /assets/{hash}/{file...}", route.Public, w.getAsset),
 		page("GET /favicon.ico", route.Public, w.getFavicon),
 		page("GET /search", needs(auth.ProjectView), w.getSearch),
-		page("POST /account/display", needs(auth.ProjectView), w.postDisplay),
 		page("GET /activity", needs(auth.JobView), w.getActivity),
 		page("GET /queue", needs(auth.JobView), w.getQueue),
 		page("GET /setup", route.Public, w.getSetup),
@@ -172,7 +179,7 @@ func (w *Web) Routes() []route.Route {
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/plain_logs.json", needs(auth.LogView), w.getPlainLog), // the name that old links have
-	}
+	}...)
 }
 
 // may tells whether whoever asks has a permission, for what a page offers. The server checks each route again.

@@ -66,6 +66,7 @@ type CLI struct {
 	Machine        MachineCmd          `cmd:"" help:"Which agent types serve the machine types of hosted products."`
 	Secret         SecretCmd           `cmd:"" help:"Variables and files for jobs that nobody is shown."`
 	Target         DeploymentTargetCmd `cmd:"" name:"deployment-target" help:"Who may deploy where, and what only deployments get."`
+	User           UserCmd             `cmd:"" help:"Who may sign in, and as what."`
 	Token          TokenCmd            `cmd:"" help:"Your own API tokens."`
 	Organization   OrganizationCmd     `cmd:"" help:"Settings that hold for everything."`
 	Admin          AdminCmd            `cmd:"" help:"What is done to a server as a whole."`

@@ -61,6 +61,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Setup", testSetup},
 		{"APIToken", testAPIToken},
 		{"Session", testSession},
+		{"People", testPeople},
 		{"Event", testEvent},
 		{"EventNumbersUnderLoad", testEventNumbersUnderLoad},
 		{"Outbox", testOutbox},

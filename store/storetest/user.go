@@ -75,6 +75,8 @@ func testSession(s *suite) {
 	find := func(hash string) func(*store.Tx) error {
 		return func(t *store.Tx) error { _, err := t.UserBySession(hash); return err }
 	}
+	u = get(s, func(t *store.Tx) (*signalbox.User, error) { return t.User(u.ID) })
+	s.equal("that they signed in is noted", u.SignedInAt.IsZero(), false)
 	s.equal("who is signed in", get(s, func(t *store.Tx) (*signalbox.User, error) { return t.UserBySession("living") }), u)
 	s.missing("an ended session", find("ended"))
 	s.missing("an unknown session", find("x"))
@@ -89,6 +91,87 @@ func testSession(s *suite) {
 	})
 	s.write(func(t *store.Tx) error { return errors.Join(t.DeleteSession("living"), t.DeleteSession("unknown")) })
 	s.missing("a session after signing out", find("living"))
+}
+
+func testPeople(s *suite) {
+	s.write(func(t *store.Tx) error {
+		return t.CreateUser(&signalbox.User{Name: signalbox.ServerUser, Role: signalbox.RoleAdmin})
+	})
+	zoe, ann := s.user("zoe"), s.user("ann")
+	people := func(after string, limit int) []string {
+		return ids(get(s, func(t *store.Tx) ([]*store.UserWithLink, error) { return t.People(after, limit) }), func(u *store.UserWithLink) string {
+			return u.Name + " " + string(u.State())
+		})
+	}
+	s.equal("people, without the server's account", people("", 10), []string{"ann active", "zoe active"})
+	s.equal("the rest of them", people("ann", 1), []string{"zoe active"})
+
+	admins := func() int {
+		return get(s, func(t *store.Tx) (int, error) { return t.OtherAdmins(ann.ID) })
+	}
+	s.equal("other administrators at first", admins(), 0)
+	s.write(func(t *store.Tx) error { return t.SetUserRole(zoe, signalbox.RoleAdmin, "user:ann") })
+	s.equal("other administrators", admins(), 1)
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.SetUserRole(zoe, signalbox.RoleViewer, "user:ann") })
+
+	expires := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
+	link := func(hash string, ends time.Time) {
+		s.Helper()
+		s.write(func(t *store.Tx) error {
+			return t.SavePasswordLink(&signalbox.PasswordLink{UserID: zoe.ID, Hash: hash, ExpiresAt: ends}, "user:ann")
+		})
+	}
+	of := func(hash string) func(*store.Tx) error {
+		return func(t *store.Tx) error { _, err := t.PasswordLink(hash); return err }
+	}
+	link("first", expires)
+	link("second", expires)
+	s.missing("a link that was replaced", of("first"))
+	l := get(s, func(t *store.Tx) (*signalbox.PasswordLink, error) { return t.PasswordLink("second") })
+	s.equal("the link", []string{l.UserID, l.CreatedBy, l.ExpiresAt.String()}, []string{zoe.ID, "user:ann", expires.String()})
+	s.equal("until when it counts", get(s, func(t *store.Tx) ([]*store.UserWithLink, error) { return t.People("ann", 1) })[0].LinkExpiresAt, expires)
+	s.write(func(t *store.Tx) error { return t.UsePasswordLink(l) })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.UsePasswordLink(l) })
+	link("old", time.Now().Add(-time.Second))
+	s.missing("a link that is too old", of("old"))
+	link("third", expires)
+
+	s.write(func(t *store.Tx) error { return t.ReplacePasswordHash(zoe, "new", "user:zoe", "password changed") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.ReplacePasswordHash(zoe, "newer", "user:zoe", "password changed") })
+
+	for _, hash := range []string{"here", "there"} {
+		s.write(func(t *store.Tx) error {
+			return t.CreateSession(&signalbox.Session{UserID: zoe.ID, Browser: "Firefox on Linux", Address: "192.0.2.7", ExpiresAt: expires}, hash)
+		})
+	}
+	sessions := func() []*store.SessionWithHash {
+		return get(s, func(t *store.Tx) ([]*store.SessionWithHash, error) { return t.Sessions(zoe.ID, 10) })
+	}
+	if all := sessions(); len(all) != 2 || all[0].Browser != "Firefox on Linux" || all[0].Address != "192.0.2.7" {
+		s.Errorf("sessions are %+v", all)
+	}
+	s.write(func(t *store.Tx) error { return t.DeleteSessions(zoe.ID, "here") })
+	left := sessions()
+	s.equal("what is left", len(left), 1)
+	s.write(func(t *store.Tx) error { return t.EndSession(ann.ID, left[0].ID) })
+	s.equal("what others end", len(sessions()), 1)
+	s.write(func(t *store.Tx) error {
+		return t.CreateAPIToken(&signalbox.APIToken{UserID: zoe.ID, Name: "ci"}, "token", "user:zoe")
+	})
+
+	s.write(func(t *store.Tx) error { return t.DisableUser(zoe, "user:ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DisableUser(zoe, "user:ann") })
+	s.equal("sessions of somebody who is disabled", len(sessions()), 0)
+	s.missing("their link", of("third"))
+	token := func(t *store.Tx) error { _, _, err := t.UserByToken("token"); return err }
+	s.missing("their token", token)
+	s.equal("other administrators, one disabled", admins(), 0)
+	s.write(func(t *store.Tx) error { return t.EnableUser(zoe, "user:ann") })
+	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.EnableUser(zoe, "user:ann") })
+	s.read(token)
+	s.equal("history", s.reasons("user", zoe.ID), []string{
+		"created", "role changed", "password link made", "password link made", "password link made", "password link made", "password changed", "disabled", "enabled",
+	})
 }
 
 func testSetup(s *suite) {

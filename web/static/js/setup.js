@@ -5,7 +5,7 @@ function takeCode() {
   const code = document.getElementById("code");
   if (code instanceof HTMLInputElement) {
     code.value = given;
-    document.getElementById("name")?.focus();
+    (document.getElementById("name") ?? document.getElementById("password"))?.focus();
   }
   history.replaceState(null, "", location.pathname);
 }
