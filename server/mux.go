@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
@@ -187,8 +188,9 @@ func (m *mux) admit(rt route.Route, r **http.Request) error {
 // site's form can act through a browser.
 func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 	var hash string
-	byToken := func(tx *store.Tx) (*signalbox.User, error) {
-		u, _, err := tx.UserByToken(hash)
+	var token *signalbox.APIToken
+	byToken := func(tx *store.Tx) (u *signalbox.User, err error) {
+		u, token, err = tx.UserByToken(hash)
 		return u, err
 	}
 	find := byToken
@@ -207,14 +209,29 @@ func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 		hash = auth.HashToken(t)
 	}
 	var u *signalbox.User
+	var now time.Time
 	err := m.store.Read(r.Context(), func(tx *store.Tx) (err error) {
+		now = tx.Now
 		u, err = find(tx)
 		return err
 	})
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
 		return route.Actor{}, nil
 	}
+	if err == nil && token != nil && now.Sub(token.LastUsedAt) >= usedEvery {
+		m.used(r.Context(), token)
+	}
 	return route.Actor{User: u}, err
+}
+
+// usedEvery is how often the use of an API token is noted at most.
+const usedEvery = time.Minute
+
+// used notes that a token was used. Should that fail, the request goes on.
+func (m *mux) used(ctx context.Context, token *signalbox.APIToken) {
+	if err := m.store.Write(ctx, func(tx *store.Tx) error { return tx.UseAPIToken(token.ID, token.LastUsedAt) }); err != nil {
+		m.log.Warn("could not note that an API token was used", "token", token.ID, "error", err)
+	}
 }
 
 // statusOf is the one table from codes to HTTP.

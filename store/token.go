@@ -1,6 +1,10 @@
 package store
 
-import "github.com/signalbox-ci/signalbox"
+import (
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+)
 
 const tokenColumns = `id, account_id, name, created_at, expires_at, last_used_at, revoked_at`
 
@@ -36,6 +40,12 @@ func (t *Tx) RevokeAPIToken(id, actor string) error {
 		return nil
 	}
 	return t.Record("api_token", id, actor, "revoked", "")
+}
+
+// UseAPIToken notes that a token was used, unless somebody has noted another use than the last one that is known.
+func (t *Tx) UseAPIToken(id string, last time.Time) error {
+	_, err := t.exec(`UPDATE api_token SET last_used_at = $1 WHERE id = $2 AND last_used_at = $3`, ms(t.Now), id, ms(last))
+	return err
 }
 
 // UserByToken returns the owner of a token that is neither revoked nor expired and whose owner is not disabled.

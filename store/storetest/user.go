@@ -58,6 +58,12 @@ func testAPIToken(s *suite) {
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
 		return t.CreateAPIToken(&signalbox.APIToken{UserID: u.ID}, "hash of ci", "ann")
 	})
+	s.write(func(t *store.Tx) error { return t.UseAPIToken(tokens[0].ID, time.Time{}) })
+	seen := get(s, func(t *store.Tx) ([]*signalbox.APIToken, error) { return t.APITokens(u.ID) })[0].LastUsedAt
+	s.write(func(t *store.Tx) error { return t.UseAPIToken(tokens[0].ID, seen.Add(-time.Minute)) }) // it knew of an older use
+	if again := get(s, func(t *store.Tx) ([]*signalbox.APIToken, error) { return t.APITokens(u.ID) })[0].LastUsedAt; seen.IsZero() || !again.Equal(seen) {
+		s.Errorf("used at %v and then at %v", seen, again)
+	}
 	for range 2 {
 		s.write(func(t *store.Tx) error { return t.RevokeAPIToken(tokens[0].ID, "ann") })
 	}
