@@ -118,7 +118,7 @@ func (s *site) handler() http.Handler {
 		mux.HandleFunc(rt.Pattern, func(rw http.ResponseWriter, r *http.Request) {
 			role := s.role.Load().(signalbox.Role)
 			if role != "" {
-				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Role: role}}))
+				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Email: "ana@harbour.example", Role: role}}))
 			}
 			var err error
 			if p := rt.Access.Permission(); p != "" && !auth.Can(role, auth.Permission(p)) {

@@ -114,7 +114,7 @@ func (w *Web) Routes() []route.Route {
 		return rt
 	}
 	needs := func(p auth.Permission) route.Access { return route.Needs(string(p)) }
-	return []route.Route{
+	return append(oldRoutes(page), []route.Route{
 		page("GET /login", route.Public, w.getLogin),
 		page("POST /login", route.Public, w.postLogin),
 		page("POST /logout", route.Public, w.postLogout),
@@ -135,6 +135,10 @@ func (w *Web) Routes() []route.Route {
 		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
+		page("GET /projects/{name}/branches", needs(auth.ProjectView), w.getProjectBranches),
+		page("GET /projects/{name}/pull_requests", needs(auth.ProjectView), w.getProjectPulls),
+		page("GET /projects/{name}/tags", needs(auth.ProjectView), w.getProjectTags),
+		page("GET /branches/{id}", needs(auth.ProjectView), w.getBranch),
 		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),
 		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
@@ -172,7 +176,7 @@ func (w *Web) Routes() []route.Route {
 		page("GET /jobs/{id}/plain_logs.txt", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/logs/raw", needs(auth.LogView), w.getPlainLog),
 		page("GET /jobs/{id}/plain_logs.json", needs(auth.LogView), w.getPlainLog), // the name that old links have
-	}
+	}...)
 }
 
 // may tells whether whoever asks has a permission, for what a page offers. The server checks each route again.
