@@ -45,8 +45,10 @@ type choice struct{ Value, Name string }
 var (
 	stateChoices   = []choice{{"running", "running or waiting"}, {"failed", "failed"}, {"passed", "passed"}, {"stopped", "stopped"}}
 	triggerChoices = []choice{
-		{string(signalbox.TriggeredByHook), "push"}, {string(signalbox.TriggeredByManualRun), "by hand"},
-		{string(signalbox.TriggeredBySchedule), "task"}, {string(signalbox.TriggeredByAPI), "API"},
+		{string(signalbox.TriggeredByHook), "push"},
+		{string(signalbox.TriggeredByManualRun), "by hand"},
+		{string(signalbox.TriggeredBySchedule), "task"},
+		{string(signalbox.TriggeredByAPI), "API"},
 	}
 )
 

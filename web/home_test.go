@@ -10,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/web/browse"
 )
 
 // ended stores a workflow whose pipelines have ended so, the later ones repeating the first; "" runs still.
@@ -296,5 +299,73 @@ func TestFindIsBounded(t *testing.T) {
 	older, _ := s.ways(start)
 	if got := s.commits(older); got != "0 to 0" {
 		t.Errorf("the next page has %q", got)
+	}
+}
+
+// history adds workflows to a busy site for which lists have something to say.
+func (s *busySite) history() {
+	other := s.site.project("dispatch-web")
+	s.ended(s.mine(other, "cut-off-tz", "Fix time zone of cut-off label"), failed)
+	s.ended(s.mine(other, "cut-off-tz", "Take the time zone of the depot"), passed)
+	s.ended(s.mine(other, "main", "Cache customs codes for a day"), passed)
+	broken := s.mine(other, "main", "Raise pallet weight to 1,200 kg")
+	s.ended(broken, failed)
+	s.ended(s.mine(s.project, "feature/a-branch-whose-name-is-as-long-as-names-of-branches-get-when-people-explain", strings.Repeat("A title that goes on ", 9)), failed)
+	wf := s.mine(s.project, "signed-codes", "Signed pick-up codes")
+	p := s.site.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now})
+	s.job(p, s.block(p, signalbox.Block{Name: "Build", State: signalbox.BlockRunning}), signalbox.Job{Name: "App", State: signalbox.JobQueued, AgentType: "s1-mac"})
+}
+
+func TestHomeLive(t *testing.T) {
+	ctx := browse.Start(t)
+	s := newSite(t)
+	p := s.project("parcel-api")
+	var running *signalbox.Pipeline
+	for i := range pageSize + 2 {
+		wf := s.workflow(p, "main", fmt.Sprintf("Commit %d", i))
+		running = s.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now})
+		s.now = s.now.Add(time.Second)
+	}
+	problems := browse.Listen(t, ctx)
+	for _, page := range []string{"/?dashboard=everyones-activity", "/projects/parcel-api"} {
+		browse.Do(t, ctx, chromedp.Navigate(s.url+page), chromedp.WaitReady("#workflow-list"))
+		titles := func() []string {
+			return strings.Split(browse.Run(t, ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("#workflow-list .wf-t")].map((e) => e.textContent).join("\n")`)), "\n")
+		}
+		before := titles()
+		for i := range 2 {
+			s.ended(s.workflow(p, "topic", fmt.Sprint("New ", i)), failed)
+		}
+		browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector(".newpill")?.textContent === "2 new workflows"`))
+		if after := titles(); !slices.Equal(before, after) {
+			t.Errorf("%s: rows moved: %q, then %q", page, before, after)
+		}
+		// What is there already goes on.
+		s.write(func(tx *store.Tx) error {
+			p, err := tx.Pipeline(running.ID)
+			if err != nil {
+				return err
+			}
+			if p.State = signalbox.PipelineDone; p.Result == "" {
+				p.Result = signalbox.ResultPassed
+			} else {
+				p.Result = signalbox.ResultStopped
+			}
+			p.DoneAt = s.now
+			return tx.UpdatePipeline(p, "engine", "done", "")
+		})
+		word := map[bool]string{true: "Passed", false: "Stopped"}[strings.HasPrefix(page, "/?")]
+		browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`[...document.querySelectorAll("#workflow-list .wf")].some((e) => e.querySelector(".wf-t").textContent === "Commit 31" && e.querySelector("svg").getAttribute("aria-label") === "`+word+`")`))
+		to := browse.Run(t, ctx, chromedp.Evaluate[string](`document.querySelector(".newpill").href`))
+		if to != s.url+page {
+			t.Errorf("%s: the line of new workflows leads to %q", page, to)
+		}
+		browse.Do(t, ctx, chromedp.Navigate(to), chromedp.WaitReady("#workflow-list"))
+		if first := titles()[0]; first != "New 1" {
+			t.Errorf("%s: the first row is then %q", page, first)
+		}
+	}
+	for _, p := range problems() {
+		t.Errorf("the browser complains: %s", p)
 	}
 }

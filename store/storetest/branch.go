@@ -54,7 +54,9 @@ func testWorkflowLists(s *suite) {
 	} {
 		s.equal(tt.what, list(tt.f), tt.want)
 	}
-	byID := get(s, func(t *store.Tx) (map[string]*signalbox.Workflow, error) { return t.WorkflowsOf([]string{all[0].ID, "none"}) })
+	byID := get(s, func(t *store.Tx) (map[string]*signalbox.Workflow, error) {
+		return t.WorkflowsOf([]string{all[0].ID, "none"})
+	})
 	s.equal("by their ids", byID, map[string]*signalbox.Workflow{all[0].ID: all[0]})
 	s.equal("by no ids", len(get(s, func(t *store.Tx) (map[string]*signalbox.Workflow, error) { return t.WorkflowsOf(nil) })), 0)
 }
@@ -92,7 +94,9 @@ func testBranches(s *suite) {
 	}
 	s.equal("the newest of each branch", got, []string{"newest other", "newest topic", "older topic"})
 
-	before := get(s, func(t *store.Tx) (map[string]string, error) { return t.Predecessors([]string{a.ID, b.ID, c.ID, d.ID, e.ID}) })
+	before := get(s, func(t *store.Tx) (map[string]string, error) {
+		return t.Predecessors([]string{a.ID, b.ID, c.ID, d.ID, e.ID})
+	})
 	s.equal("what a result is compared with", before, map[string]string{b.ID: a.ID, c.ID: b.ID, d.ID: b.ID, e.ID: b.ID})
 	s.equal("of none", len(get(s, func(t *store.Tx) (map[string]string, error) { return t.Predecessors(nil) })), 0)
 
