@@ -302,6 +302,47 @@ func TestFindIsBounded(t *testing.T) {
 	}
 }
 
+// TestStatements holds that a list costs as many statements with many rows as with two.
+func TestStatements(t *testing.T) {
+	s := newSite(t)
+	paths := []string{"/?dashboard=everyones-activity", "/?dashboard=my-work", "/?dashboard=needs-attention", "/projects", "/projects/p-0", "/projects/p-0/branches"}
+	s.agent(s.agentType("s1-linux"), "one")
+	first := s.project("p-0")
+	fill := func(i int, p *signalbox.Project) {
+		for k, r := range []signalbox.Result{passed, failed, ""} {
+			wf := s.ended(s.mine(p, fmt.Sprintf("b-%d-%d", i, k/2), "x"), r)
+			ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning})
+			b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockRunning})
+			s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobQueued})
+			s.job(ppl, b, signalbox.Job{Name: "K", Index: 1, State: signalbox.JobFinished, Result: signalbox.JobFailed})
+			if r == failed {
+				s.ended(s.mine(p, fmt.Sprintf("c-%d", i), "x"), failed)
+			}
+		}
+	}
+	cost := func() map[string]int64 {
+		out := map[string]int64{}
+		for _, path := range paths {
+			before := s.statements.Load()
+			s.says(path, nil, nil)
+			out[path] = s.statements.Load() - before
+		}
+		return out
+	}
+	fill(0, first)
+	few := cost()
+	for i := 1; i < 12; i++ {
+		fill(i, first)
+		fill(i, s.project(fmt.Sprint("p-", i)))
+	}
+	for path, n := range cost() {
+		// More names of projects may be asked for, a chunk at a time.
+		if n > few[path]+1 || few[path] > 40 {
+			t.Errorf("%s costs %d statements with few rows and %d with many", path, few[path], n)
+		}
+	}
+}
+
 // history adds workflows to a busy site for which lists have something to say.
 func (s *busySite) history() {
 	other := s.site.project("dispatch-web")
@@ -332,6 +373,10 @@ func TestHomeLive(t *testing.T) {
 		titles := func() []string {
 			return strings.Split(browse.Run(t, ctx, chromedp.Evaluate[string](`[...document.querySelectorAll("#workflow-list .wf-t")].map((e) => e.textContent).join("\n")`)), "\n")
 		}
+		// While nobody is at the list, what is new appears by itself.
+		s.ended(s.workflow(p, "topic", "Seen at once"), failed)
+		browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#workflow-list .wf-t").textContent === "Seen at once" && !document.querySelector(".newpill")`))
+		browse.Do(t, ctx, chromedp.Focus("#workflow-list .wf:nth-child(3) .wf-t a"))
 		before := titles()
 		for i := range 2 {
 			s.ended(s.workflow(p, "topic", fmt.Sprint("New ", i)), failed)

@@ -83,11 +83,14 @@ function replace(old, next) {
 }
 
 /**
- * Keeps the rows of a list where they are: new ones wait behind a line that counts them, and as many as they would have pushed off the end
- * stay. The rows that are there already say what holds now.
+ * Keeps the rows of a list where they are while somebody is at them: the pointer or the cursor is in the list, or its beginning is scrolled
+ * away. New ones wait behind a line that counts them, and as many as they would have pushed off the end stay. The rows that are there
+ * already say what holds now.
  * @param {HTMLElement} was @param {HTMLElement} list
  */
 function holdRows(was, list) {
+  const held = was.previousElementSibling?.classList.contains("newpill");
+  if (!held && !was.matches(":hover") && !was.contains(document.activeElement) && was.getBoundingClientRect().top >= 0) return;
   const rows = (/** @type {HTMLElement} */ l) => /** @type {HTMLElement[]} */ ([...l.querySelectorAll(":scope > [data-id]")]);
   const name = (/** @type {HTMLElement} */ row) => row.dataset.id;
   const had = new Set(rows(was).map(name));
