@@ -26,6 +26,7 @@ type Workflow struct {
 	CommitRange   string
 	CommitMessage string
 	CommitAuthor  string
+	CommitEmail   string // the author's address, "" when it is not known
 	TriggeredBy   TriggeredBy
 	Requester     string // user name, "" for a hook without one
 	RequestToken  string // the same token gives the same workflow

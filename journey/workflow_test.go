@@ -235,6 +235,8 @@ blocks:
 	w.keys("?")
 	w.shows("dialog[open]", "Keyboard shortcuts")
 	w.keys("\x1b")
+	w.keys("g", "p")
+	w.shows("h1", "Projects")
 	w.keys("j", "\r") // the first row of the page
 	w.shows("h1", "shop")
 	w.keys("j", "\r")

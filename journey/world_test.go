@@ -92,7 +92,7 @@ func newServer(t *testing.T, flags ...string) *world {
 	w.fill("#name", adminName)
 	w.fill("#password", adminPassword)
 	w.press("Sign in")
-	w.shows("h1", "Projects")
+	w.shows("h1", "Home")
 	return w
 }
 

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
@@ -76,6 +77,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 	}
 	known := *agent // it has told of them before, so its history gets no line
 	known.Problems = []signalbox.Problem{{Code: "x"}}
+	place := store.WorkflowPlace{CreatedAt: time.UnixMilli(9_000_000_000_000), ID: job.WorkflowID}
 	watching = true
 	offered := store.Offering{
 		Attempt: &signalbox.Attempt{JobID: job.ID, N: 1, AgentID: agent.ID, AgentName: agent.Name, State: signalbox.AttemptOffered}, Job: job, Agent: agent,
@@ -94,7 +96,16 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.Jobs(store.JobFilter{})), drop(tx.Jobs(store.JobFilter{After: store.JobPlace{CreatedAt: tx.Now, ID: job.ID}})),
 			drop(tx.Jobs(store.JobFilter{States: []signalbox.JobState{signalbox.JobQueued, signalbox.JobRunning}})),
 			drop(tx.Workflows(store.WorkflowFilter{})), drop(tx.Workflows(store.WorkflowFilter{ProjectID: project.ID})),
-			drop(tx.Workflows(store.WorkflowFilter{ProjectID: project.ID, BranchName: "main"})), drop(tx.CountWorkflows(store.WorkflowFilter{ProjectID: project.ID})),
+			drop(tx.Workflows(store.WorkflowFilter{ProjectID: project.ID, BranchName: "main"})),
+			drop(tx.Workflows(store.WorkflowFilter{ProjectID: project.ID, BranchName: "main", From: tx.Now, Until: tx.Now, Before: place})),
+			drop(tx.Workflows(store.WorkflowFilter{ProjectID: project.ID, RefType: "tag", After: place})),
+			drop(tx.Workflows(store.WorkflowFilter{By: "ana", After: place})), drop(tx.Workflows(store.WorkflowFilter{By: "ana", Before: place})),
+			drop(tx.Workflows(store.WorkflowFilter{Email: "ana@example.com", After: place})), drop(tx.Workflows(store.WorkflowFilter{After: place})),
+			drop(tx.WorkflowsOf([]string{job.WorkflowID})), drop(tx.BranchHeads(store.WorkflowFilter{ProjectID: project.ID, RefType: "branch", After: place})),
+			drop(tx.Predecessors([]string{job.WorkflowID, "other"})), drop(tx.Settled([]string{job.WorkflowID, "other"})),
+			drop(tx.PipelineStates([]string{job.WorkflowID, "other"})), drop(tx.FailedJobs([]string{job.PipelineID, "other"}, 100)), drop(tx.WaitingIn([]string{job.PipelineID, "other"})),
+			drop(tx.FindProjects(store.ProjectFilter{Words: "p", After: "a"})), drop(tx.FindProjects(store.ProjectFilter{Before: "p"})), drop(tx.LatestOf([]string{project.ID, "other"})),
+			drop(tx.RunningIn([]string{project.ID, "other"})), drop(tx.ProjectNames([]string{project.ID, "other"})),
 			drop(tx.Pipelines(store.PipelineFilter{})), drop(tx.Pipelines(store.PipelineFilter{ProjectID: project.ID})), drop(tx.Pipelines(store.PipelineFilter{WorkflowID: job.WorkflowID})),
 			drop(tx.QueuedAgentTypes()), drop(tx.CountQueued("s1-linux", 64)), drop(tx.Lines("s1-linux")), drop(tx.HeadsOf("s1-linux", []string{project.ID, "other"}, 64)),
 			drop(tx.ActiveJobs("s1-linux")), drop(tx.ActiveJobs("")), drop(tx.LastTurn("s1-linux")), drop(tx.LockQueued([]string{job.ID, "other"})),
@@ -209,13 +220,13 @@ func fillHistory(t *testing.T, db *sql.DB, j *signalbox.Job) {
 func literal(text, project string) string {
 	text = regexp.MustCompile(`LIMIT \$\d+`).ReplaceAllString(text, "LIMIT 64")
 	text = regexp.MustCompile(`OFFSET \$\d+`).ReplaceAllString(text, "OFFSET 0")
-	text = regexp.MustCompile(`< \(\$\d+, `).ReplaceAllString(text, "< (9000000000000, ")
+	text = regexp.MustCompile(`([<>]) \(\$\d+, `).ReplaceAllString(text, "$1 (9000000000000, ")
 	if strings.Contains(text, "OFFSET") { // where what matches nothing would be sorted, for want of anything to sort
 		text = regexp.MustCompile(`project_id = \$\d+`).ReplaceAllString(text, "project_id = '"+project+"'")
 		text = regexp.MustCompile(`branch_name = \$\d+`).ReplaceAllString(text, "branch_name = ''")
 		text = regexp.MustCompile(`state IN \([^)]*\)`).ReplaceAllString(text, "state IN ('queued', 'running')")
 	}
-	text = regexp.MustCompile(`(priority|queued_at|seen_at|ended_at) ([<>=]+) \$\d+`).ReplaceAllString(text, "$1 $2 50")
+	text = regexp.MustCompile(`(priority|queued_at|seen_at|ended_at|created_at) ([<>=]+) \$\d+`).ReplaceAllString(text, "$1 $2 50")
 	text = regexp.MustCompile(`CAST\(\$\d+ AS (BIGINT|INTEGER)\)`).ReplaceAllString(text, "1")
 	text = regexp.MustCompile(`(changed_at|problems_at) = \$\d+`).ReplaceAllString(text, "$1 = 1")
 	text = regexp.MustCompile(`(json_each\(|CAST\()\$1( AS jsonb)?\)`).ReplaceAllString(text, "$1'[[]]'$2)")

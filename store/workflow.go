@@ -1,14 +1,18 @@
 package store
 
 import (
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/signalbox-ci/signalbox"
 )
 
-const workflowColumns = `id, project_id, number, ref, ref_type, branch_name, label, commit_sha, commit_range, commit_message, commit_author, triggered_by, requester, request_token, rerun_of, created_at`
+const workflowColumns = `id, project_id, number, ref, ref_type, branch_name, label, commit_sha, commit_range, commit_message, commit_author, triggered_by, requester, request_token, rerun_of, created_at, commit_email`
 
 func scanWorkflow(s scanner, w *signalbox.Workflow) error {
 	return s.Scan(&w.ID, &w.ProjectID, &w.Number, &w.Ref, &w.RefType, &w.BranchName, &w.Label, &w.CommitSHA, &w.CommitRange,
-		&w.CommitMessage, &w.CommitAuthor, &w.TriggeredBy, &w.Requester, &w.RequestToken, &w.RerunOf, at{&w.CreatedAt})
+		&w.CommitMessage, &w.CommitAuthor, &w.TriggeredBy, &w.Requester, &w.RequestToken, &w.RerunOf, at{&w.CreatedAt}, &w.CommitEmail)
 }
 
 // CreateWorkflow stores a workflow with the next number of its branch. When its request token was used before, it
@@ -33,9 +37,9 @@ func (t *Tx) CreateWorkflow(w *signalbox.Workflow, actor string) (*signalbox.Wor
 		w.ProjectID, w.BranchName).Scan(&w.Number); err != nil {
 		return nil, false, err
 	}
-	if _, err := t.exec(`INSERT INTO workflow (`+workflowColumns+`) VALUES (`+list(1, 16)+`)`,
+	if _, err := t.exec(`INSERT INTO workflow (`+workflowColumns+`) VALUES (`+list(1, 17)+`)`,
 		w.ID, w.ProjectID, w.Number, w.Ref, w.RefType, w.BranchName, w.Label, w.CommitSHA, w.CommitRange, w.CommitMessage,
-		w.CommitAuthor, w.TriggeredBy, w.Requester, w.RequestToken, w.RerunOf, ms(w.CreatedAt)); err != nil {
+		w.CommitAuthor, w.TriggeredBy, w.Requester, w.RequestToken, w.RerunOf, ms(w.CreatedAt), w.CommitEmail); err != nil {
 		return nil, false, err
 	}
 	t.Wake(KeyWorkflow(w.ID), KeyProject(w.ProjectID))
@@ -56,14 +60,48 @@ func (t *Tx) FindWorkflow(projectID, token string) (*signalbox.Workflow, error) 
 type WorkflowFilter struct {
 	ProjectID  string
 	BranchName string
-	Limit      int // default 30
+	RefType    string
+	By         string        // who started it, or wrote the commit when nobody is known to have started it
+	Email      string        // of who wrote the commit, when nobody is known to have started it; in any case of letters
+	From       time.Time     // not before
+	Until      time.Time     // before
+	After      WorkflowPlace // the older ones next to this place
+	Before     WorkflowPlace // the newer ones next to this place
+	Limit      int           // default 30
 	Offset     int
 }
+
+// WorkflowPlace is a place in a list of workflows: that of the workflow with this id, which was created at this time.
+type WorkflowPlace struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// workflowBy is who a workflow is of, as the index of it says it.
+const workflowBy = `(CASE WHEN requester <> '' THEN requester ELSE commit_author END)`
 
 func (f WorkflowFilter) filter() *filter {
 	c := &filter{}
 	c.equal("project_id", f.ProjectID)
 	c.equal("branch_name", f.BranchName)
+	c.equal("ref_type", f.RefType)
+	c.equal(workflowBy, f.By)
+	if f.Email != "" {
+		c.add("requester = ''")
+		c.add("LOWER(commit_email) = ?", strings.ToLower(f.Email))
+	}
+	if !f.From.IsZero() {
+		c.add("created_at >= ?", ms(f.From))
+	}
+	if !f.Until.IsZero() {
+		c.add("created_at < ?", ms(f.Until))
+	}
+	if f.After.ID != "" {
+		c.add("(created_at, id) < (?, ?)", ms(f.After.CreatedAt), f.After.ID)
+	}
+	if f.Before.ID != "" {
+		c.add("(created_at, id) > (?, ?)", ms(f.Before.CreatedAt), f.Before.ID)
+	}
 	return c
 }
 
@@ -71,13 +109,27 @@ func (f WorkflowFilter) filter() *filter {
 func (t *Tx) Workflows(f WorkflowFilter) ([]*signalbox.Workflow, error) {
 	c := f.filter()
 	page, args := c.page(f.Limit, f.Offset)
-	return many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow`+c.text()+` ORDER BY created_at DESC, id DESC`+page, args...)
+	order := " ORDER BY created_at DESC, id DESC"
+	if f.Before.ID != "" {
+		order = " ORDER BY created_at, id"
+	}
+	out, err := many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow`+c.text()+order+page, args...)
+	if f.Before.ID != "" {
+		slices.Reverse(out)
+	}
+	return out, err
 }
 
-// CountWorkflows counts what a filter without limit and offset finds.
-func (t *Tx) CountWorkflows(f WorkflowFilter) (int, error) {
-	var n int
-	c := f.filter()
-	err := t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM workflow`+c.text(), c.args...).Scan(&n)
-	return n, err
+// WorkflowsOf returns the workflows with some ids, by their ids.
+func (t *Tx) WorkflowsOf(ids []string) (map[string]*signalbox.Workflow, error) {
+	out := map[string]*signalbox.Workflow{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	in, args := oneOf(ids)
+	list, err := many(t, "workflow", scanWorkflow, `SELECT `+workflowColumns+` FROM workflow WHERE id IN (`+in+`)`, args...)
+	for _, w := range list {
+		out[w.ID] = w
+	}
+	return out, err
 }

@@ -165,7 +165,7 @@ func (t *Trigger) prepare(ctx context.Context, repo *forge.Repo, r Request) (*pr
 	if err != nil {
 		return nil, err
 	}
-	w.CommitMessage, w.CommitAuthor = c.Message, c.Author
+	w.CommitMessage, w.CommitAuthor, w.CommitEmail = c.Message, c.Author, c.AuthorEmail
 	if w.CommitRange == "" && w.RefType == "branch" {
 		w.CommitRange = w.CommitSHA + "^..." + w.CommitSHA
 	}

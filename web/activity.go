@@ -324,15 +324,12 @@ func (w *Web) readQueueTab(tx *store.Tx, b *activityBody, lines []*store.LineCou
 }
 
 func (w *Web) readLast(tx *store.Tx, b *activityBody) error {
-	projects, err := tx.Projects()
+	names := map[string]string{}
+	found, err := workflowQuery{filters: []store.WorkflowFilter{{}}, keep: keepNamed(tx, names)}.find(tx, store.WorkflowPlace{}, store.WorkflowPlace{}, 1)
 	if err != nil {
 		return err
 	}
-	names := map[string]string{}
-	for _, p := range projects {
-		names[p.ID] = p.Name
-	}
-	rows, err := w.rows(tx, store.WorkflowFilter{Limit: 1}, names)
+	rows, err := w.rows(tx, found.list, names)
 	if err == nil && len(rows) > 0 {
 		b.Last = &rows[0]
 	}

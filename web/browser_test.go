@@ -33,12 +33,23 @@ func TestBrowser(t *testing.T) {
 	problems := browse.Listen(t, ctx)
 
 	s.harbour(s.project, s.pipeline)
+	s.history()
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
 		{"job-debug-waiting", "/jobs/" + s.debugSession(s.lost).ID},
-		{"home", "/"},
+		{"home", "/?dashboard=everyones-activity"},
+		{"home-mine", "/"},
+		{"home-attention", "/?dashboard=needs-attention"},
+		{"home-nothing", "/?dashboard=everyones-activity&author=nobody"},
+		{"home-next", "/?dashboard=everyones-activity&state=passed&older=4000000000000." + s.workflow.ID},
+		{"projects", "/projects"},
+		{"admin-projects-nothing", "/projects?q=nothing&show=failing"},
 		{"project", "/projects/parcel-api"},
+		{"project-branches", "/projects/parcel-api/branches"},
+		{"project-tags", "/projects/parcel-api/tags"},
+		{"branch", branchURL(s.workflow)},
+		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"activity", "/activity"},
@@ -86,7 +97,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
 				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
 				continue
 			}

@@ -135,7 +135,7 @@ func (w *Web) getDeploymentTargets(rw http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	s.Title, s.Section = "Deployments · "+b.Project.Name, "projects"
-	s.Crumbs = []Link{{"Projects", "/"}, {b.Project.Name, "/projects/" + b.Project.Name}}
+	s.Crumbs = []Link{{"Projects", "/projects"}, {b.Project.Name, "/projects/" + b.Project.Name}}
 	return w.render(rw, http.StatusOK, "deployment-targets", s, b)
 }
 

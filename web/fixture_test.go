@@ -39,6 +39,8 @@ type site struct {
 	stops []string
 	fail  error // what the stopper answers
 	seq   int
+
+	statements atomic.Int64 // that the database was asked
 }
 
 func (s *site) StopPipeline(_ context.Context, id, actor string) error {
@@ -86,7 +88,9 @@ func newSite(t testing.TB) *site {
 	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
 	s.as(signalbox.RoleMember)
 	var err error
-	if s.store, err = store.Open(t.Context(), store.Options{Dir: t.TempDir(), Now: func() time.Time { return s.now }}); err != nil {
+	if s.store, err = store.Open(t.Context(), store.Options{
+		Dir: t.TempDir(), Now: func() time.Time { return s.now }, OnStatement: func(string) { s.statements.Add(1) },
+	}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
@@ -118,7 +122,7 @@ func (s *site) handler() http.Handler {
 		mux.HandleFunc(rt.Pattern, func(rw http.ResponseWriter, r *http.Request) {
 			role := s.role.Load().(signalbox.Role)
 			if role != "" {
-				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Role: role, PasswordHash: "set"}}))
+				r = r.WithContext(route.WithActor(r.Context(), route.Actor{User: &signalbox.User{ID: "u", Name: "ana", Email: "ana@harbour.example", Role: role, PasswordHash: "set"}}))
 			}
 			var err error
 			if p := rt.Access.Permission(); p != "" && !auth.Can(role, auth.Permission(p)) {

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -11,49 +13,55 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// openLimit is how many open jobs the counts per project look at; above it they say "or more".
-const openLimit = 2000
+// The tabs of the home page, by the names that addresses have.
+const (
+	tabMine      = "my-work"
+	tabEveryone  = "everyones-activity"
+	tabAttention = "needs-attention"
+)
 
-// Row is one workflow in a list.
-type Row struct {
-	URL, Title  string
-	Lamp        Lamp
-	Project     string
-	Ref, SHA    string
-	RefIcon     string
-	By          string
-	Number      int
-	FailedJobs  []string // "Block › Job", when there are few
-	Failed      int
-	Infra       int // jobs that the machinery failed
-	Why         string
-	Took        Took
-	Created     *Moment
-	Pipelines   []Lamp
-	PipelineURL string
-}
-
-type projectRow struct {
-	Name             string
-	Latest           *Row
-	Running, Waiting int
-}
+// Old failures ask for nobody's attention any more, and only the newest workflows of a person are looked at.
+const (
+	attentionFor  = 14 * 24 * time.Hour
+	attentionMost = 200
+)
 
 type homeBody struct {
-	Projects []projectRow
-	Rows     []Row
-	Many     bool
+	Tab      string
+	Filter   homeFilter
+	Page     workflowPage
+	Needs    []need
 	Types    []typeRow
 	Todo     *onboarding
+	Projects bool // there are any
 	MayAdd   bool
+	States   []choice
+	Triggers []choice
+}
+
+// choice is an entry of a list from which one chooses.
+type choice struct{ Value, Name string }
+
+var (
+	stateChoices   = []choice{{"running", "running or waiting"}, {"failed", "failed"}, {"passed", "passed"}, {"stopped", "stopped"}}
+	triggerChoices = []choice{
+		{string(signalbox.TriggeredByHook), "push"},
+		{string(signalbox.TriggeredByManualRun), "by hand"},
+		{string(signalbox.TriggeredBySchedule), "task"},
+		{string(signalbox.TriggeredByAPI), "API"},
+	}
+)
+
+// need is one thing that somebody should look at.
+type need struct {
+	Lamp             Lamp
+	URL, Title, Text string
 }
 
 func (w *Web) getHome(rw http.ResponseWriter, r *http.Request) error {
-	var b homeBody
+	b := homeBody{Filter: newHomeFilter(r.URL.Query()), States: stateChoices, Triggers: triggerChoices}
 	var s Shell
-	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
-		b = homeBody{}
-		var err error
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) {
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
@@ -61,241 +69,272 @@ func (w *Web) getHome(rw http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		b.MayAdd = w.o.Projects != nil && may(r, auth.ProjectCreate)
-		projects, err := tx.Projects()
-		if err != nil {
+		projects, err := tx.FindProjects(store.ProjectFilter{Limit: 1})
+		if b.Projects = len(projects) > 0; err != nil || !b.Projects {
 			return err
 		}
-		names := map[string]string{}
-		open, err := tx.Jobs(store.JobFilter{
-			States: []signalbox.JobState{signalbox.JobQueued, signalbox.JobOffered, signalbox.JobRunning}, Limit: openLimit,
-		})
-		if err != nil {
+		if b.Types, err = w.types(tx, tx.Now); err != nil {
 			return err
 		}
-		b.Many = len(open) == openLimit
-		running, waiting := map[string]int{}, map[string]int{}
-		for _, j := range open {
-			if j.State == signalbox.JobRunning {
-				running[j.ProjectID]++
-			} else {
-				waiting[j.ProjectID]++
-			}
-		}
-		for _, p := range projects {
-			names[p.ID] = p.Name
-			row := projectRow{Name: p.Name, Running: running[p.ID], Waiting: waiting[p.ID]}
-			latest, err := w.rows(tx, store.WorkflowFilter{ProjectID: p.ID, Limit: 1}, nil)
-			if err != nil {
-				return err
-			}
-			if len(latest) > 0 {
-				row.Latest = &latest[0]
-			}
-			b.Projects = append(b.Projects, row)
-		}
-		if len(projects) > 0 {
-			if b.Rows, err = w.rows(tx, store.WorkflowFilter{Limit: 20}, names); err != nil {
-				return err
-			}
-		}
-		b.Types, err = w.types(tx, tx.Now)
-		return err
+		return w.readHome(tx, &b, s.User, r.URL)
 	})
 	if err != nil {
 		return err
 	}
-	s.Title, s.Section, s.Script = "Home", "projects", "page"
+	s.Title, s.Section, s.Script = "Home", "home", "page"
 	s.Topics = []string{"workflows", "agents"}
 	return w.render(rw, http.StatusOK, "home", s, b)
 }
 
-// getProjects answers the address that old links have; projects are on the home page.
-func (w *Web) getProjects(rw http.ResponseWriter, r *http.Request) error {
-	http.Redirect(rw, r, "/", http.StatusSeeOther)
-	return nil
-}
-
-const pageSize = 30
-
-type projectBody struct {
-	Project     *signalbox.Project
-	Branch      string
-	Rows        []Row
-	From, To    int
-	Total       int
-	Newer       string
-	Older       string
-	GitURL      string
-	DebugRule   string
-	Description string
-	First       *firstWorkflow
-}
-
-func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
-	n, _ := strconv.Atoi(r.URL.Query().Get("page"))
-	n = min(max(n, 1), 1_000_000)
-	branch := r.URL.Query().Get("branch")
-	var b projectBody
-	var s Shell
-	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
-		b = projectBody{Branch: clip(branch, 120)}
-		var err error
-		if b.Project, err = tx.FindProject(r.PathValue("name")); err != nil {
-			return orNotFound(err, "project")
-		}
-		b.DebugRule = debugRule(b.Project)
-		b.GitURL = clip(withoutPassword(b.Project.GitURL), 200)
-		f := store.WorkflowFilter{ProjectID: b.Project.ID, BranchName: branch, Limit: pageSize, Offset: (n - 1) * pageSize}
-		if b.Total, err = tx.CountWorkflows(f); err != nil {
-			return err
-		}
-		if b.Rows, err = w.rows(tx, f, nil); err != nil {
-			return err
-		}
-		if branch == "" && n == 1 {
-			if b.First, err = w.firstWorkflow(tx, r, b.Project, b.Total, b.Rows); err != nil {
-				return err
-			}
-		}
-		s, err = w.shell(r, tx)
-		return err
-	})
+func (w *Web) readHome(tx *store.Tx, b *homeBody, user *signalbox.User, at *url.URL) error {
+	mine := workflowQuery{filters: mineOf(user)}
+	newest, err := mine.read(tx, store.WorkflowPlace{}, store.WorkflowPlace{}, attentionMost)
 	if err != nil {
 		return err
 	}
-	b.From, b.To = (n-1)*pageSize+1, (n-1)*pageSize+len(b.Rows)
-	at := func(page int) string {
-		q := r.URL.Query()
-		q.Set("page", strconv.Itoa(page))
-		if page == 1 {
-			q.Del("page")
+	b.Tab = homeTab(at.Query().Get("dashboard"), len(newest) > 0)
+	if b.Needs, err = w.needs(tx, newest); err != nil {
+		return err
+	}
+	b.Needs = append(b.Needs, agentNeeds(b.Types)...)
+	if b.Tab == tabAttention {
+		return nil
+	}
+	f, err := b.Filter.read(tx)
+	if err != nil {
+		return err
+	}
+	q := workflowQuery{filters: f.everyone()}
+	if b.Tab == tabMine {
+		q.filters = mine.filters
+	}
+	names := map[string]string{}
+	named := keepNamed(tx, names)
+	q.keep = func(list []*signalbox.Workflow) ([]*signalbox.Workflow, error) {
+		list, err := named(slices.DeleteFunc(list, func(wf *signalbox.Workflow) bool { return !f.matches(wf) }))
+		if err != nil || f.State == "" {
+			return list, err
 		}
-		if len(q) == 0 {
-			return r.URL.Path
-		}
-		return "?" + q.Encode()
+		return keepState(tx, list, f.State)
 	}
-	if n > 1 {
-		b.Newer = at(n - 1)
+	if f.unknown {
+		q.filters = nil
 	}
-	if b.To < b.Total && len(b.Rows) > 0 {
-		b.Older = at(n + 1)
-	}
-	s.Title, s.Section, s.Script = b.Project.Name, "projects", "page"
-	s.Topics = []string{"project:" + b.Project.ID}
-	if b.First != nil {
-		s.Topics = append(s.Topics, "agents")
-	}
-	s.Crumbs = []Link{{"Projects", "/"}}
-	return w.render(rw, http.StatusOK, "project", s, b)
+	b.Page, err = w.page(tx, q, at, names)
+	return err
 }
 
-// rows reads workflows as lines of a list. names maps project ids to names, nil when the project need not be said.
-func (w *Web) rows(tx *store.Tx, f store.WorkflowFilter, names map[string]string) ([]Row, error) {
-	workflows, err := tx.Workflows(f)
+// homeTab is the tab that an address names; without a name, what is one's own if there is any.
+func homeTab(name string, any bool) string {
+	switch {
+	case name == tabMine || name == tabEveryone || name == tabAttention:
+		return name
+	case any:
+		return tabMine
+	}
+	return tabEveryone
+}
+
+// mineOf finds what somebody started: by hand, by the API or as the owner of a task, or by pushing a commit that has their name or address.
+func mineOf(u *signalbox.User) []store.WorkflowFilter {
+	out := []store.WorkflowFilter{{By: u.Name}}
+	if u.Email != "" {
+		out = append(out, store.WorkflowFilter{Email: u.Email})
+	}
+	return out
+}
+
+// homeFilter is what the fields above a list of workflows say; empty ones let everything through.
+type homeFilter struct {
+	Project, Branch, Author, State, Trigger string
+	projectID                               string
+	unknown                                 bool // there is no such project
+}
+
+func newHomeFilter(q url.Values) homeFilter {
+	field := func(name string) string { return clip(strings.TrimSpace(q.Get(name)), 200) }
+	f := homeFilter{Project: field("project"), Branch: field("branch"), Author: field("author"), State: field("state"), Trigger: field("trigger")}
+	known := func(list []choice, v string) string {
+		if slices.ContainsFunc(list, func(c choice) bool { return c.Value == v }) {
+			return v
+		}
+		return ""
+	}
+	f.State, f.Trigger = known(stateChoices, f.State), known(triggerChoices, f.Trigger)
+	return f
+}
+
+// Any tells whether something is filtered.
+func (f homeFilter) Any() bool {
+	return f.Project != "" || f.Branch != "" || f.Author != "" || f.State != "" || f.Trigger != ""
+}
+
+// Words says what is filtered, for a list that has nothing to show.
+func (f homeFilter) Words() string {
+	var out []string
+	for _, p := range []choice{{"project", f.Project}, {"branch", f.Branch}, {"author", f.Author}, {"state", f.State}, {"started by", f.Trigger}} {
+		if p.Name != "" {
+			out = append(out, p.Value+": "+clip(p.Name, 60))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func (f homeFilter) read(tx *store.Tx) (homeFilter, error) {
+	if f.Project == "" {
+		return f, nil
+	}
+	p, err := tx.FindProject(f.Project)
+	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
+		f.unknown = true
+		return f, nil
+	}
+	if err == nil {
+		f.projectID = p.ID
+	}
+	return f, err
+}
+
+// everyone is what of the filter has an index; the rest is looked at workflow by workflow.
+func (f homeFilter) everyone() []store.WorkflowFilter {
+	switch {
+	case f.projectID != "" && f.Branch != "":
+		return []store.WorkflowFilter{{ProjectID: f.projectID, BranchName: f.Branch}, {ProjectID: f.projectID, BranchName: "refs/tags/" + f.Branch}}
+	case f.projectID != "":
+		return []store.WorkflowFilter{{ProjectID: f.projectID}}
+	case f.Author != "":
+		return []store.WorkflowFilter{{By: f.Author}}
+	}
+	return []store.WorkflowFilter{{}}
+}
+
+// matches tells whether a workflow passes what can be told without its pipelines.
+func (f homeFilter) matches(wf *signalbox.Workflow) bool {
+	return (f.projectID == "" || wf.ProjectID == f.projectID) && (f.Branch == "" || wf.Label == f.Branch || wf.BranchName == f.Branch) &&
+		(f.Author == "" || who(wf) == f.Author) && (f.Trigger == "" || string(wf.TriggeredBy) == f.Trigger)
+}
+
+// keepNamed keeps the workflows of projects that are there, and learns their names.
+func keepNamed(tx *store.Tx, names map[string]string) func([]*signalbox.Workflow) ([]*signalbox.Workflow, error) {
+	asked := map[string]bool{}
+	return func(list []*signalbox.Workflow) ([]*signalbox.Workflow, error) {
+		var ids []string
+		for _, wf := range list {
+			if !asked[wf.ProjectID] {
+				asked[wf.ProjectID] = true
+				ids = append(ids, wf.ProjectID)
+			}
+		}
+		more, err := tx.ProjectNames(ids)
+		for id, name := range more {
+			names[id] = name
+		}
+		return slices.DeleteFunc(list, func(wf *signalbox.Workflow) bool { return names[wf.ProjectID] == "" }), err
+	}
+}
+
+func keepState(tx *store.Tx, list []*signalbox.Workflow, state string) ([]*signalbox.Workflow, error) {
+	ids := make([]string, len(list))
+	for i, wf := range list {
+		ids[i] = wf.ID
+	}
+	pipelines, err := tx.PipelineStates(ids)
+	return slices.DeleteFunc(list, func(wf *signalbox.Workflow) bool { return stateOf(workflowLamp(pipelines[wf.ID])) != state }), err
+}
+
+// stateOf is the state by which workflows with a lamp are found.
+func stateOf(l Lamp) string {
+	switch {
+	case l.bad():
+		return "failed"
+	case l == lampPassed || l == lampSkipped:
+		return "passed"
+	case l == lampStopped || l == lampCanceled:
+		return "stopped"
+	}
+	return "running"
+}
+
+// needs are somebody's failures that nobody has repeated and nothing newer of the branch has made good; newest first.
+func (w *Web) needs(tx *store.Tx, mine []*signalbox.Workflow) ([]need, error) {
+	mine = slices.DeleteFunc(mine, func(wf *signalbox.Workflow) bool { return tx.Now.Sub(wf.CreatedAt) > attentionFor })
+	names := map[string]string{}
+	mine, err := keepNamed(tx, names)(mine)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Row, 0, len(workflows))
-	for _, wf := range workflows {
-		if names != nil && names[wf.ProjectID] == "" {
-			continue // its project was deleted
+	ids := make([]string, len(mine))
+	for i, wf := range mine {
+		ids[i] = wf.ID
+	}
+	pipelines, err := tx.PipelineStates(ids)
+	if err != nil {
+		return nil, err
+	}
+	failures := lastFailures(mine, pipelines)
+	ids = ids[:0]
+	for _, wf := range failures {
+		ids = append(ids, wf.ID)
+	}
+	settled, err := tx.Settled(ids)
+	if err != nil {
+		return nil, err
+	}
+	var out []need
+	for _, wf := range failures {
+		if settled[wf.ID] {
+			continue
 		}
-		pipelines, err := tx.PipelinesOf(wf.ID)
-		if err != nil {
-			return nil, err
-		}
-		row := Row{
-			URL: "/workflows/" + wf.ID, Title: titleOf(wf.CommitMessage), Lamp: workflowLamp(pipelines), Project: names[wf.ProjectID],
-			Ref: clip(wf.Label, 80), RefIcon: refIcon(wf), SHA: shortSHA(wf.CommitSHA), By: clip(who(wf), 60), Number: wf.Number,
-			Created: moment(wf.CreatedAt, tx.Now), Took: pipelinesTook(pipelines, tx.Now),
-		}
-		stands := standing(pipelines)
-		for _, p := range pipelines {
-			row.Pipelines = append(row.Pipelines, pipelineLamp(p))
-			if p.Result == signalbox.ResultPassed || !slices.Contains(stands, p) {
-				continue
-			}
-			if row.Why == "" {
-				row.Why = pipelineWhy(p, 0)
-			}
-			if p.State == signalbox.PipelineDone && p.Result != signalbox.ResultFailed {
-				continue
-			}
-			if err := addFailures(tx, &row, p.ID); err != nil {
-				return nil, err
+		lamp := workflowLamp(pipelines[wf.ID])
+		var ended time.Time
+		for _, p := range pipelines[wf.ID] {
+			if p.DoneAt.After(ended) {
+				ended = p.DoneAt
 			}
 		}
-		out = append(out, row)
+		out = append(out, need{
+			Lamp: lamp, URL: "/workflows/" + wf.ID, Title: titleOf(wf.CommitMessage),
+			Text: joinDots(names[wf.ProjectID], clip(wf.Label, 80), lamp.Word+" "+ago(firstTime(ended, wf.CreatedAt), tx.Now)+", not rerun"),
+		})
 	}
 	return out, nil
 }
 
-func addFailures(tx *store.Tx, row *Row, pipelineID string) error {
-	jobs, err := tx.JobsOf(pipelineID)
-	if err != nil {
-		return err
-	}
-	var blocks map[string]string
-	for _, j := range jobs {
-		if !jobLamp(j, false).bad() {
+// lastFailures are the workflows that failed, of each branch only the last and only if nothing newer of the same list runs or passed.
+// The list is newest first. What was stopped or canceled says nothing.
+func lastFailures(list []*signalbox.Workflow, pipelines map[string][]*signalbox.Pipeline) []*signalbox.Workflow {
+	seen := map[string]bool{}
+	var out []*signalbox.Workflow
+	for _, wf := range list {
+		branch := wf.ProjectID + " " + wf.BranchName
+		state := stateOf(workflowLamp(pipelines[wf.ID]))
+		if seen[branch] || state == "stopped" {
 			continue
 		}
-		if jobLamp(j, false) == lampInfra {
-			row.Infra++
-		} else {
-			row.Failed++
+		seen[branch] = true
+		if state == "failed" {
+			out = append(out, wf)
 		}
-		if len(row.FailedJobs) == 2 {
+	}
+	return out
+}
+
+// agentNeeds are the agent types for which jobs wait though no agent of theirs could take one.
+func agentNeeds(types []typeRow) []need {
+	var out []need
+	for _, t := range types {
+		if t.Waiting == 0 || t.Busy+t.Idle > 0 {
 			continue
 		}
-		if blocks == nil {
-			list, err := tx.Blocks(pipelineID)
-			if err != nil {
-				return err
-			}
-			blocks = map[string]string{}
-			for _, b := range list {
-				blocks[b.ID] = b.Name
-			}
+		n := need{Lamp: lampQueued, URL: cmp.Or(t.URL, "/activity?tab=queue&q="+url.QueryEscape(t.Name)), Title: clip(t.Name, 80) + " has no agents"}
+		n.Text = plural(t.Waiting, "job waits", "jobs wait")
+		if t.Gone > 0 {
+			n.Text += "; " + plural(t.Gone, "agent is silent or set aside", "agents are silent or set aside")
 		}
-		row.FailedJobs = append(row.FailedJobs, clip(blocks[j.BlockID], 60)+" › "+clip(j.Name, 60))
-	}
-	return nil
-}
-
-// pipelinesTook is the time from the first start to the last end.
-func pipelinesTook(pipelines []*signalbox.Pipeline, now time.Time) Took {
-	var start, end time.Time
-	open := false
-	for _, p := range pipelines {
-		if s := p.RunningAt; !s.IsZero() && (start.IsZero() || s.Before(start)) {
-			start = s
+		if !t.Known {
+			n.Title, n.Text = "There is no agent type "+clip(t.Name, 80), n.Text+" for it"
 		}
-		if p.DoneAt.After(end) {
-			end = p.DoneAt
-		}
-		open = open || p.State != signalbox.PipelineDone
+		out = append(out, n)
 	}
-	if open {
-		end = time.Time{}
-	}
-	return took(start, end, now)
-}
-
-func who(wf *signalbox.Workflow) string {
-	if wf.Requester != "" {
-		return wf.Requester
-	}
-	return wf.CommitAuthor
-}
-
-func refIcon(wf *signalbox.Workflow) string {
-	switch wf.RefType {
-	case "tag":
-		return "tagi"
-	case "pull-request":
-		return "pr"
-	}
-	return "branch"
+	return out
 }

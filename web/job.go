@@ -117,7 +117,7 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	}
 	s.Crumbs = []Link{
 		{b.Project.Name, "/projects/" + b.Project.Name},
-		{clip(b.Workflow.Label, 60), branchURL(b.Project, b.Workflow)},
+		{clip(b.Workflow.Label, 60), branchURL(b.Workflow)},
 		{clip(titleOf(b.Workflow.CommitMessage), 60), b.Pipeline.URL},
 		{clip(b.Block, 60), b.Pipeline.URL},
 	}

@@ -105,7 +105,7 @@ func (w *Web) showNewProject(rw http.ResponseWriter, r *http.Request, status int
 		b.Template = string(project.Starter(b.Name, b.Language, name))
 	}
 	s.Title, s.Section, s.Script = "Add a project", "projects", "page"
-	s.Crumbs = []Link{{"Projects", "/"}}
+	s.Crumbs = []Link{{"Projects", "/projects"}}
 	return w.render(rw, status, "new-project", s, b)
 }
 

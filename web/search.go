@@ -52,6 +52,8 @@ var places = []struct {
 	needs     auth.Permission
 }{
 	{"Home", "/", auth.ProjectView},
+	{"Projects", "/projects", auth.ProjectView},
+	{"Needs attention", "/?dashboard=needs-attention", auth.ProjectView},
 	{"Activity", "/activity", auth.JobView},
 	{"Queue", "/activity?tab=queue", auth.JobView},
 	{"Agents", "/agents", auth.AgentView},

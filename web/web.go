@@ -122,7 +122,7 @@ func (w *Web) Routes() []route.Route {
 		return rt
 	}
 	needs := func(p auth.Permission) route.Access { return route.Needs(string(p)) }
-	return append(w.peopleRoutes(page, needs), []route.Route{
+	return append(append(oldRoutes(page), w.peopleRoutes(page, needs)...), []route.Route{
 		page("GET /login", route.Public, w.getLogin),
 		page("POST /login", route.Public, w.postLogin),
 		page("POST /logout", route.Public, w.postLogout),
@@ -142,6 +142,10 @@ func (w *Web) Routes() []route.Route {
 		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
+		page("GET /projects/{name}/branches", needs(auth.ProjectView), w.getProjectBranches),
+		page("GET /projects/{name}/pull_requests", needs(auth.ProjectView), w.getProjectPulls),
+		page("GET /projects/{name}/tags", needs(auth.ProjectView), w.getProjectTags),
+		page("GET /branches/{id}", needs(auth.ProjectView), w.getBranch),
 		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),
 		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),

@@ -127,7 +127,7 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	s.Title = strings.Join([]string{b.Lamp.Word, clip(b.Title, 80), b.Ref, b.Project.Name}, " · ")
 	s.Section, s.Wide, s.Favicon, s.Script = "projects", true, b.Lamp.Class, "page"
 	s.Topics = []string{"workflow:" + b.Workflow.ID}
-	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {b.Ref, branchURL(b.Project, b.Workflow)}}
+	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {b.Ref, branchURL(b.Workflow)}}
 	return w.render(rw, http.StatusOK, "workflow", s, b)
 }
 
@@ -165,10 +165,6 @@ func (b *workflowBody) choose(rw http.ResponseWriter, r *http.Request, secure bo
 	case "timeline":
 		b.Timeline = newTimeline(p.Blocks, p.began, p.ended, now)
 	}
-}
-
-func branchURL(p *signalbox.Project, wf *signalbox.Workflow) string {
-	return "/projects/" + p.Name + "?branch=" + url.QueryEscape(wf.BranchName)
 }
 
 func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {

@@ -58,6 +58,10 @@ function replace(old, next) {
   const open = new Map([...old.querySelectorAll("details")].map((d) => [foldName(d), d.open]));
   for (const d of next.querySelectorAll("details")) d.open = open.get(foldName(d)) ?? d.open;
   const typing = carry(old, next);
+  for (const list of next.querySelectorAll("[data-hold]")) {
+    const was = old.querySelector(`#${list.id}`);
+    if (was) holdRows(/** @type {HTMLElement} */ (was), /** @type {HTMLElement} */ (list));
+  }
   const graph = old.querySelector(".graph");
   const at = graph ? [graph.scrollLeft, graph.scrollTop] : null;
   const focus = old.contains(document.activeElement) ? document.activeElement : null;
@@ -76,6 +80,35 @@ function replace(old, next) {
     links.find((a) => a.getAttribute("href") === href)?.focus({ preventScroll: true });
   }
   typing?.();
+}
+
+/**
+ * Keeps the rows of a list where they are while somebody is at them: the pointer or the cursor is in the list, or its beginning is scrolled
+ * away. New ones wait behind a line that counts them, and as many as they would have pushed off the end stay. The rows that are there
+ * already say what holds now.
+ * @param {HTMLElement} was @param {HTMLElement} list
+ */
+function holdRows(was, list) {
+  const held = was.previousElementSibling?.classList.contains("newpill");
+  if (!held && !was.matches(":hover") && !was.contains(document.activeElement) && was.getBoundingClientRect().top >= 0) return;
+  const rows = (/** @type {HTMLElement} */ l) => /** @type {HTMLElement[]} */ ([...l.querySelectorAll(":scope > [data-id]")]);
+  const name = (/** @type {HTMLElement} */ row) => row.dataset.id;
+  const had = new Set(rows(was).map(name));
+  const now = rows(list);
+  const known = now.findIndex((row) => had.has(name(row)));
+  const fresh = known < 0 ? now : now.slice(0, known);
+  const more = "more" in list.dataset; // the list goes on behind its last row
+  if (fresh.length === 0 || (known < 0 && !more)) return;
+  const kept = new Set(now.slice(fresh.length).map(name));
+  for (const row of fresh) row.remove();
+  const old = rows(was);
+  const end = old.map((row) => kept.has(name(row))).lastIndexOf(true) + 1;
+  if (more) list.append(...old.slice(end, end + (known < 0 ? old.length : fresh.length)).map((row) => row.cloneNode(true)));
+  const pill = document.createElement("a");
+  pill.className = "newpill";
+  pill.href = list.dataset.hold ?? "";
+  pill.textContent = fresh.length === 1 ? "1 new workflow" : `${fresh.length}${known < 0 ? " or more" : ""} new workflows`;
+  list.before(pill);
 }
 
 /** What a fold is about: rows come and go, and an open question must stay with what it asks about. @param {Element} d */

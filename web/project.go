@@ -1,0 +1,150 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+// The tabs of a project's page.
+const (
+	tabEverything = ""
+	tabBranches   = "branches"
+	tabPulls      = "pull_requests"
+	tabTags       = "tags"
+)
+
+// refTypes are the kinds of refs that the tabs list.
+var refTypes = map[string]string{tabBranches: "branch", tabPulls: "pull-request", tabTags: "tag"}
+
+type projectBody struct {
+	Project   *signalbox.Project
+	Tab       string
+	Page      workflowPage
+	GitURL    string
+	DebugRule string
+	First     *firstWorkflow
+}
+
+func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
+	return w.showProject(rw, r, tabEverything)
+}
+
+func (w *Web) getProjectBranches(rw http.ResponseWriter, r *http.Request) error {
+	return w.showProject(rw, r, tabBranches)
+}
+
+func (w *Web) getProjectPulls(rw http.ResponseWriter, r *http.Request) error {
+	return w.showProject(rw, r, tabPulls)
+}
+
+func (w *Web) getProjectTags(rw http.ResponseWriter, r *http.Request) error {
+	return w.showProject(rw, r, tabTags)
+}
+
+func (w *Web) showProject(rw http.ResponseWriter, r *http.Request, tab string) error {
+	b := projectBody{Tab: tab}
+	branch := "" // which older links name here
+	if tab == tabEverything {
+		branch = r.URL.Query().Get("branch")
+	}
+	var s Shell
+	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) {
+		if b.Project, err = tx.FindProject(r.PathValue("name")); err != nil {
+			return orNotFound(err, "project")
+		}
+		if branch != "" {
+			return nil
+		}
+		b.DebugRule = debugRule(b.Project)
+		b.GitURL = clip(withoutPassword(b.Project.GitURL), 200)
+		if tab == tabEverything {
+			err = w.readProject(tx, &b, r)
+		} else {
+			b.Page, err = w.readRefs(tx, b.Project, refTypes[tab], r.URL)
+		}
+		if err != nil {
+			return err
+		}
+		s, err = w.shell(r, tx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if branch != "" {
+		http.Redirect(rw, r, "/branches/"+signalbox.BranchID(b.Project.ID, branch), http.StatusSeeOther)
+		return nil
+	}
+	s.Title, s.Section, s.Script = b.Project.Name, "projects", "page"
+	if name := map[string]string{tabBranches: "Branches", tabPulls: "Pull requests", tabTags: "Tags"}[tab]; name != "" {
+		s.Title = name + " · " + s.Title
+	}
+	s.Topics = []string{"project:" + b.Project.ID}
+	if b.First != nil {
+		s.Topics = append(s.Topics, "agents")
+	}
+	s.Crumbs = []Link{{"Projects", "/projects"}}
+	return w.render(rw, http.StatusOK, "project", s, b)
+}
+
+func (w *Web) readProject(tx *store.Tx, b *projectBody, r *http.Request) (err error) {
+	q := workflowQuery{filters: []store.WorkflowFilter{{ProjectID: b.Project.ID}}}
+	if b.Page, err = w.page(tx, q, r.URL, nil); err != nil || !b.Page.Begins {
+		return err
+	}
+	total := len(b.Page.Rows)
+	if b.Page.Older != "" {
+		total++
+	}
+	b.First, err = w.firstWorkflow(tx, r, b.Project, total, b.Page.Rows)
+	return err
+}
+
+// readRefs lists the branches, pull requests or tags of a project, each with its newest workflow, those that were last worked on first. The
+// default branch comes before the others: it has most workflows, and what is behind them should not be far away.
+func (w *Web) readRefs(tx *store.Tx, project *signalbox.Project, refType string, at *url.URL) (workflowPage, error) {
+	p := workflowPage{First: addressOf(at, "", "")}
+	after, err := parsePlace(at.Query().Get("older"))
+	if err != nil {
+		return p, err
+	}
+	p.Begins = after.ID == ""
+	var list []*signalbox.Workflow
+	if refType == "branch" && p.Begins && project.DefaultBranch != "" {
+		if list, err = tx.Workflows(store.WorkflowFilter{ProjectID: project.ID, BranchName: project.DefaultBranch, Limit: 1}); err != nil {
+			return p, err
+		}
+	}
+	pinned, looked := len(list), 0
+	for p.Older == "" {
+		heads, err := tx.BranchHeads(store.WorkflowFilter{ProjectID: project.ID, RefType: refType, After: after, Limit: chunkSize})
+		if err != nil {
+			return p, err
+		}
+		for _, h := range heads {
+			if refType == "branch" && h.BranchName == project.DefaultBranch || !h.Newest {
+				after = placeOf(&h.Workflow)
+				continue
+			}
+			if len(list)-pinned == pageSize {
+				p.Older = addressOf(at, "older", placeText(after))
+				break
+			}
+			list, after = append(list, &h.Workflow), placeOf(&h.Workflow)
+		}
+		looked += len(heads)
+		switch {
+		case len(heads) < chunkSize:
+		case p.Older == "" && looked >= lookThrough:
+			p.Older, p.Looked, p.LookedTo = addressOf(at, "older", placeText(after)), looked, moment(after.CreatedAt, tx.Now)
+		default:
+			continue
+		}
+		break
+	}
+	p.Rows, err = w.rows(tx, list, nil)
+	return p, err
+}
