@@ -369,6 +369,11 @@ func (w *world) stayed() {
 func (w *world) picture(name string) {
 	w.Helper()
 	folder := os.Getenv("SIGNALBOX_TEST_PICTURES")
+	// Words are there before the style sheet is.
+	w.until("the page has loaded", func() bool {
+		loaded, err := chromedp.Run(w.ctx, chromedp.Evaluate[bool](`document.readyState === "complete"`))
+		return err == nil && loaded
+	})
 	for _, shot := range []struct {
 		suffix string
 		width  int64

@@ -99,6 +99,28 @@ func TestLogViewer(t *testing.T) {
 	is("a click marks a line", `location.hash`, "#L50004")
 	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("#L50007 .no").dispatchEvent(new MouseEvent("click", {bubbles: true, cancelable: true, shiftKey: true}))`))
 	is("with shift, more lines", `location.hash`, "#L50004-L50007")
+
+	// What is copied is whole, also where its rows have left the page, and without numbers.
+	const copied = `(window.copied ?? "").split("\n").filter((l) => l).length + " " + (window.copied ?? "").split("\n")[0] + " " + (window.copied ?? "").trim().split("\n").pop()`
+	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`Object.defineProperty(navigator, "clipboard", {configurable: true, value: {writeText: (t) => { window.copied = t; return Promise.resolve(); }}})`),
+		chromedp.Evaluate[chromedp.Void](`location.hash = "#L1004-L4003"`))
+	sees("many lines", "L1004")
+	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector(".log-scroll").dispatchEvent(new ClipboardEvent("copy", {bubbles: true, cancelable: true}))`))
+	is("copied lines that are marked", copied, "3000 line 1001 of the output line 4000 of the output")
+	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`(() => {
+		window.copied = "";
+		const row = document.querySelector("#L1004 .tx");
+		row.dispatchEvent(new PointerEvent("pointerdown", {bubbles: true}));
+		getSelection().setBaseAndExtent(row.firstChild, 2, row.firstChild, 5);
+	})()`), chromedp.Evaluate[chromedp.Void](`location.hash = "#L7003"`))
+	sees("the other end of a selection", "L7003")
+	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`(() => {
+		const row = document.querySelector("#L7003 .tx");
+		getSelection().setBaseAndExtent(document.querySelector("#L7000 .tx").firstChild, 1, row.firstChild, 4);
+		row.dispatchEvent(new ClipboardEvent("copy", {bubbles: true, cancelable: true}));
+		getSelection().removeAllRanges();
+	})()`))
+	is("copied a selection whose beginning has left the page", copied, "6000 line 1001 of the output line 7000 of the output")
 	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`location.hash = "#c2.L77"`))
 	is("a line of a command", `document.querySelector(".ln.on").textContent`, "80line 77 of the output")
 
