@@ -97,7 +97,7 @@ func (w *Web) onboarding(tx *store.Tx, user *signalbox.User) (*onboarding, error
 	}
 	url := "/"
 	if p.Project && !p.Passed {
-		all, err := tx.Projects()
+		all, err := tx.FindProjects(store.ProjectFilter{Limit: 1})
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -72,12 +73,20 @@ func search(r *http.Request, tx *store.Tx, query string) ([]found, error) {
 	words := strings.ToLower(query)
 	holds := func(name string) bool { return strings.Contains(strings.ToLower(name), words) }
 	if may(r, auth.ProjectView) {
-		projects, err := tx.Projects()
+		// The project of just that name is found whatever else holds it.
+		projects, err := tx.FindProjects(store.ProjectFilter{Words: words, Limit: 5 * maxFound})
 		if err != nil {
 			return nil, err
 		}
+		exact, err := tx.FindProject(query)
+		if err == nil && !slices.ContainsFunc(projects, func(p *signalbox.Project) bool { return p.ID == exact.ID }) {
+			projects = append(projects, exact)
+		}
+		if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+			return nil, err
+		}
 		for _, p := range projects {
-			if holds(p.Name) {
+			if holds(p.Name) || p == exact {
 				out = append(out, found{"repo", "Project", p.Name, clip(withoutPassword(p.GitURL), 80), "/projects/" + p.Name})
 			}
 		}
