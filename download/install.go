@@ -47,6 +47,11 @@ func (i Install) Service(user string) string {
 	return i.fetch() + " && " + i.StartService(user)
 }
 
+// LinuxService is Service for Linux; it makes the user where there is none.
+func (i Install) LinuxService(user string) string {
+	return i.fetch() + " && (id " + user + " >/dev/null 2>&1 || sudo useradd --system --create-home --shell /bin/bash " + user + ") && " + i.StartService(user)
+}
+
 // StartService is the last part of Service. The token goes through standard input: sudo shows its command line.
 func (i Install) StartService(user string) string {
 	endpoint, flags := i.endpoint()

@@ -65,7 +65,7 @@ func (w *Web) installLines(r *http.Request, token string) installView {
 	return newInstallView(key, download.Install{BaseURL: w.o.PublicURL(r), CA: w.ca(), Token: token}, available)
 }
 
-// serviceUser is who runs the agent in the lines that make a service of it.
+// serviceUser is who runs the agent in the line that makes a service of it on Linux.
 const serviceUser = "signalbox"
 
 func newInstallView(key string, i download.Install, available []string) installView {
@@ -120,11 +120,12 @@ func newInstallView(key string, i download.Install, available []string) installV
 		add("Run it in a container", "Of the image "+download.DockerImage+", which has git and curl. Ctrl+C ends it.", "Shell", i.Docker())
 	default:
 		add("Try it in a terminal", foreground, "Shell", i.Unix())
-		kind := "a systemd unit"
+		const title, head = "Or install it as a service", "Shell, with sudo"
 		if key == "macos" {
-			kind = "a launch daemon"
+			add(title, "Makes a launch daemon that runs as you. Put another user's name in if jobs are not to see your files.", head, i.Service(`"$(id -un)"`))
+		} else {
+			add(title, "Makes a systemd unit that runs as the user "+serviceUser+", and the user, where there is none.", head, i.LinuxService(serviceUser))
 		}
-		add("Or install it as a service", "Makes "+kind+" that runs as the user "+serviceUser+", which must exist.", "Shell, with sudo", i.Service(serviceUser))
 	}
 	return v
 }
