@@ -33,6 +33,7 @@ func TestBrowser(t *testing.T) {
 	problems := browse.Listen(t, ctx)
 
 	s.harbour(s.project, s.pipeline)
+	s.fillTasks()
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
@@ -41,6 +42,13 @@ func TestBrowser(t *testing.T) {
 		{"project", "/projects/parcel-api"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
+		{"tasks", "/projects/parcel-api/schedulers"},
+		{"tasks-empty", "/projects/tariff-engine/schedulers"},
+		{"task", "/projects/parcel-api/schedulers/" + s.nightly.ID},
+		{"task-failed", "/projects/parcel-api/schedulers/" + s.nightly.ID + "?run=" + s.failedTaskRun},
+		{"task-new", "/projects/parcel-api/schedulers/new"},
+		{"task-edit", "/projects/parcel-api/schedulers/" + s.release.ID + "/edit"},
+		{"task-run", "/projects/parcel-api/schedulers/" + s.release.ID + "/just_run"},
 		{"activity", "/activity"},
 		{"activity-pipelines", "/activity?tab=pipelines"},
 		{"activity-queue", "/activity?tab=queue"},
@@ -81,7 +89,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
