@@ -76,11 +76,11 @@ func (e *Expr) dayWords() string {
 	weekdays := e.weekdayWords()
 	switch {
 	case monthDays != "" && weekdays != "":
-		parts = append(parts, "on "+monthDays+", if that is "+weekdays)
+		parts = append(parts, on(monthDays)+", if that is "+weekdays)
 	case monthDays != "":
-		parts = append(parts, "on "+monthDays)
+		parts = append(parts, on(monthDays))
 	case weekdays != "":
-		parts = append(parts, "on "+weekdays)
+		parts = append(parts, on(weekdays))
 	}
 	months := values(e.month)
 	if n := steps(months, 1, 12); n != 1 {
@@ -102,6 +102,14 @@ func (e *Expr) dayWords() string {
 		parts = append(parts, "in "+and(years))
 	}
 	return strings.Join(parts, " ")
+}
+
+// on puts days into a sentence: "on Monday", "from Monday to Friday".
+func on(days string) string {
+	if strings.Contains(days, " to ") && !strings.Contains(days, " and ") && !strings.Contains(days, "nearest") {
+		return "from " + days
+	}
+	return "on " + days
 }
 
 // monthDayWords are the days of the month, "" for all.

@@ -103,7 +103,7 @@ func viewTask(k *signalbox.Task, p *signalbox.Project, now time.Time) taskView {
 
 // viewRun takes the pipelines of the workflow that a run has started.
 func viewRun(r *signalbox.TaskRun, pipelines []*signalbox.Pipeline, now time.Time) taskRunView {
-	v := taskRunView{ID: r.ID, Why: "at its time", At: moment(r.CreatedAt, now), File: clip(r.PipelineFile, 160), Note: clip(r.Note, 300)}
+	v := taskRunView{ID: r.ID, Why: "on schedule", At: moment(r.CreatedAt, now), File: clip(r.PipelineFile, 160), Note: clip(r.Note, 300)}
 	v.RefIcon, v.Ref = refView(r.Ref)
 	if r.Manual() {
 		v.Why = "by " + clip(r.Requester, 80)

@@ -70,26 +70,42 @@ func (w *Web) getTaskExpression(rw http.ResponseWriter, r *http.Request) error {
 	return w.part(rw, "task-preview", v)
 }
 
+// getNewTask shows the form for a new task, ?from=ID filled in as another task of the project is.
 func (w *Web) getNewTask(rw http.ResponseWriter, r *http.Request) error {
-	return w.showTaskForm(rw, r, http.StatusOK, func(tx *store.Tx, p *signalbox.Project, _ *signalbox.Task) taskForm {
-		f := taskForm{Recurring: true, Kind: "BRANCH", Ref: p.DefaultBranch, File: p.PipelineFile, Focus: -1}
-		f.Parameters = parameterRows(nil)
-		return f
+	return w.showTaskForm(rw, r, http.StatusOK, func(tx *store.Tx, p *signalbox.Project, _ *signalbox.Task) (taskForm, error) {
+		if from := r.URL.Query().Get("from"); from != "" {
+			k, err := tx.Task(strings.ToLower(from))
+			if err == nil && (k.ProjectID != p.ID || !k.DeletedAt.IsZero()) {
+				err = notFound("task")
+			}
+			if err != nil {
+				return taskForm{}, orNotFound(err, "task")
+			}
+			f := formOf(tx, k)
+			f.Name, f.Seen = "Copy of "+k.Name, ""
+			return f, nil
+		}
+		return taskForm{Recurring: true, Kind: "BRANCH", Ref: p.DefaultBranch, File: p.PipelineFile, Parameters: parameterRows(nil), Focus: -1}, nil
 	})
 }
 
 func (w *Web) getEditTask(rw http.ResponseWriter, r *http.Request) error {
-	return w.showTaskForm(rw, r, http.StatusOK, func(tx *store.Tx, _ *signalbox.Project, k *signalbox.Task) taskForm {
-		f := taskForm{
-			Name: k.Name, Description: k.Description, File: k.PipelineFile, Parameters: parameterRows(k.Parameters), Recurring: k.Recurring, At: k.At, Zone: k.TimeZone,
-			Overlap: k.Overlap == signalbox.OverlapSkip, CatchUp: k.CatchUp == signalbox.CatchUpSkip, Seen: seenOf(k), Focus: -1,
-		}
-		f.Kind, f.Ref = signalbox.RefParts(k.Ref)
-		if k.At != "" {
-			f.Preview = previewTask(tx, k.At, k.TimeZone)
-		}
-		return f
+	return w.showTaskForm(rw, r, http.StatusOK, func(tx *store.Tx, _ *signalbox.Project, k *signalbox.Task) (taskForm, error) {
+		return formOf(tx, k), nil
 	})
+}
+
+// formOf is the form with what a task has.
+func formOf(tx *store.Tx, k *signalbox.Task) taskForm {
+	f := taskForm{
+		Name: k.Name, Description: k.Description, File: k.PipelineFile, Parameters: parameterRows(k.Parameters), Recurring: k.Recurring, At: k.At, Zone: k.TimeZone,
+		Overlap: k.Overlap == signalbox.OverlapSkip, CatchUp: k.CatchUp == signalbox.CatchUpSkip, Seen: seenOf(k), Focus: -1,
+	}
+	f.Kind, f.Ref = signalbox.RefParts(k.Ref)
+	if k.At != "" {
+		f.Preview = previewTask(tx, k.At, k.TimeZone)
+	}
+	return f
 }
 
 // seenOf tells versions of a task apart. Planning its next run is no change.
@@ -108,8 +124,8 @@ func parameterRows(all []signalbox.TaskParameter) (out []taskParameterRow) {
 	return out
 }
 
-// showTaskForm renders the form that make fills in; the task is nil where the path names none.
-func (w *Web) showTaskForm(rw http.ResponseWriter, r *http.Request, status int, fill func(*store.Tx, *signalbox.Project, *signalbox.Task) taskForm) error {
+// showTaskForm renders what fill makes of a task; the task is nil where the path names none.
+func (w *Web) showTaskForm(rw http.ResponseWriter, r *http.Request, status int, fill func(*store.Tx, *signalbox.Project, *signalbox.Task) (taskForm, error)) error {
 	var f taskForm
 	var s Shell
 	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
@@ -117,7 +133,9 @@ func (w *Web) showTaskForm(rw http.ResponseWriter, r *http.Request, status int, 
 		if err != nil {
 			return err
 		}
-		f = fill(tx, p, k)
+		if f, err = fill(tx, p, k); err != nil {
+			return err
+		}
 		f.Project, f.Action = p, tasksURL(p)
 		if k != nil {
 			v := viewTask(k, p, tx.Now)
@@ -248,11 +266,11 @@ func (w *Web) postTask(rw http.ResponseWriter, r *http.Request) error {
 	}
 	f := readTask(r.PostForm)
 	again := func(status int) error {
-		return w.showTaskForm(rw, r, status, func(tx *store.Tx, _ *signalbox.Project, _ *signalbox.Task) taskForm {
+		return w.showTaskForm(rw, r, status, func(tx *store.Tx, _ *signalbox.Project, _ *signalbox.Task) (taskForm, error) {
 			if f.At != "" {
 				f.Preview = previewTask(tx, f.At, f.Zone)
 			}
-			return f
+			return f, nil
 		})
 	}
 	if f.step(r.PostForm) {

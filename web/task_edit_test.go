@@ -101,8 +101,17 @@ func TestChangeATask(t *testing.T) {
 	text := s.page(at+"/edit", "Change Release", `value="VERSION"`, "staging\nproduction", "What to &lt;i&gt;ship", `<option value="TAG" selected>`, `name="recurring" value="no" checked`, `name="row.0.check" value="yes" checked`, ">Save<")
 	_, seen, _ := strings.Cut(text, `name="seen" value="`)
 	seen, _, _ = strings.Cut(seen, `"`)
-	s.page(s.taskURL(s.nightly)+"/edit", "It runs <b>at 2:30 on Monday to Friday</b> (Europe/Berlin)", "Tue 24 Nov 2026, 02:30 CET")
+	s.page(s.taskURL(s.nightly)+"/edit", "It runs <b>at 2:30 from Monday to Friday</b> (Europe/Berlin)", "Tue 24 Nov 2026, 02:30 CET")
 
+	copied := s.page("/projects/parcel-api/schedulers/new?from="+s.release.ID, `value="Copy of Release"`, "staging\nproduction", "Create the task")
+	if strings.Contains(copied, `name="seen"`) {
+		t.Error("the copy would change the task itself")
+	}
+	for _, path := range []string{"/projects/tariff-engine/schedulers/new?from=" + s.release.ID, "/projects/parcel-api/schedulers/new?from=none"} {
+		if status, _ := s.get(path); status != 404 {
+			t.Errorf("%s answers %d", path, status)
+		}
+	}
 	form := taskFields()
 	form.Set("seen", seen)
 	// Somebody else was faster: nothing is lost without their word.

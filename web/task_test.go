@@ -91,7 +91,7 @@ func TestTaskPages(t *testing.T) {
 	s.fillTasks()
 	const base = "/projects/parcel-api/schedulers"
 	s.page("/projects/parcel-api", `href="`+base+`"`)
-	text := s.page(base, "Nightly &lt;build&gt;", "at 2:30 on Monday to Friday", "30 2 * * MON-FRI", "Europe/Berlin", `datetime="2026-11-24T01:30:00Z">24 Nov 2026, 01:30 UTC`, "data-local=",
+	text := s.page(base, "Nightly &lt;build&gt;", "at 2:30 from Monday to Friday", "30 2 * * MON-FRI", "Europe/Berlin", `datetime="2026-11-24T01:30:00Z">24 Nov 2026, 01:30 UTC`, "data-local=",
 		"by hand only", "when somebody asks", "Paused", "by mei", "at 0:00 on Sunday", "none yet", "Running", "/just_run", "/deactivate", "/activate", base+"/new", `data-topics="project:`)
 	if n := strings.Count(text, "<tr>") - 1; n != 3 {
 		t.Errorf("there are %d tasks", n)
