@@ -41,21 +41,6 @@ type taskView struct {
 	Last                  *taskRunView
 }
 
-// taskRunView is one run in words.
-type taskRunView struct {
-	ID          string
-	Lamp        Lamp // of its workflow, or of the attempt to start one
-	URL         string
-	Why         string // it ran: the time it was due, or who asked
-	At          *Moment
-	Ref         string
-	RefIcon     string
-	File        string
-	Values      []string
-	Error, Note string
-	Again       *Moment // when a start that failed is tried again
-}
-
 type tasksBody struct {
 	Project           *signalbox.Project
 	Rows              []taskView
@@ -99,52 +84,6 @@ func viewTask(k *signalbox.Task, p *signalbox.Project, now time.Time) taskView {
 		v.Words = clip(signalbox.ErrorMessage(problems[0].Err), 300)
 	}
 	return v
-}
-
-// viewRun takes the pipelines of the workflow that a run has started.
-func viewRun(r *signalbox.TaskRun, pipelines []*signalbox.Pipeline, now time.Time) taskRunView {
-	v := taskRunView{ID: r.ID, Why: "on schedule", At: moment(r.CreatedAt, now), File: clip(r.PipelineFile, 160), Note: clip(r.Note, 300)}
-	v.RefIcon, v.Ref = refView(r.Ref)
-	if r.Manual() {
-		v.Why = "by " + clip(r.Requester, 80)
-	}
-	for _, p := range r.Parameters {
-		v.Values = append(v.Values, clip(p.Name+"="+p.Value, 160))
-	}
-	if r.WorkflowID != "" {
-		v.URL = "/workflows/" + url.PathEscape(r.WorkflowID)
-	}
-	switch r.Status {
-	case signalbox.TaskRunPassed:
-		v.Lamp = workflowLamp(pipelines)
-	case signalbox.TaskRunFailed:
-		v.Lamp, v.Error = Lamp{"failed", "Not started"}, clip(r.Error, 300)
-	case signalbox.TaskRunRunning:
-		v.Lamp, v.Error = Lamp{"preparing", "Starting"}, clip(r.Error, 300)
-		if r.RunAt.After(now) {
-			v.Again = moment(r.RunAt, now)
-		}
-	}
-	return v
-}
-
-// viewRuns reads the states of what runs have started, in one go.
-func viewRuns(tx *store.Tx, runs []*signalbox.TaskRun) ([]taskRunView, error) {
-	var ids []string
-	for _, r := range runs {
-		if r.WorkflowID != "" {
-			ids = append(ids, r.WorkflowID)
-		}
-	}
-	pipelines, err := tx.TaskRunPipelines(ids)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]taskRunView, 0, len(runs))
-	for _, r := range runs {
-		out = append(out, viewRun(r, pipelines[r.WorkflowID], tx.Now))
-	}
-	return out, nil
 }
 
 func (w *Web) getTasks(rw http.ResponseWriter, r *http.Request) error {
