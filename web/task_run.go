@@ -162,6 +162,9 @@ func (w *Web) postTaskRun(rw http.ResponseWriter, r *http.Request) error {
 	now := schedule.Now{
 		PipelineFile: field("pipeline_file"), Parameters: map[string]string{}, By: route.ActorFrom(r.Context()).User.Name, Token: field("token"),
 	}
+	if !signalbox.IsID(now.Token) { // no form of ours has it
+		now.Token = ""
+	}
 	for _, p := range k.Parameters {
 		now.Parameters[p.Name] = given(p)
 	}

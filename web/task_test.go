@@ -9,9 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/web/browse"
 )
 
 // fillTasks adds tasks to a site: one with a long history, one that people run by hand, one that is paused.
@@ -293,5 +297,26 @@ func TestRunATask(t *testing.T) {
 	s.fail = errBroken
 	if status, _, text := s.do("POST", at, good); status != 500 || strings.Contains(text, "secret detail") {
 		t.Errorf("%d", status)
+	}
+}
+
+// A reader elsewhere sees times in UTC and in their own zone, also after the page has brought itself up to date.
+func TestBrowserTaskTimes(t *testing.T) {
+	ctx := browse.Start(t)
+	s := newBusySite(t)
+	s.fillTasks()
+	problems := browse.Listen(t, ctx)
+	if _, err := chromedp.Call(ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Tokyo"}); err != nil {
+		t.Fatal(err)
+	}
+	local := chromedp.Poll[chromedp.Void](`(() => { const el = document.querySelector("#tasks [data-local]"); return el.previousElementSibling.textContent === "24 Nov 2026, 01:30 UTC" && /10:30.*your time/.test(el.textContent); })()`)
+	browse.Do(t, ctx, chromedp.Navigate(s.url+"/projects/parcel-api/schedulers"), chromedp.WaitReady("#tasks"), local)
+	s.write(func(tx *store.Tx) error {
+		_, err := schedule.Update(tx, s.release.ID, "mei", "user:mei", func(k *signalbox.Task) error { k.Description = "brought up to date"; return nil })
+		return err
+	})
+	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#tasks").textContent.includes("brought up to date")`), local)
+	for _, p := range problems() {
+		t.Errorf("the browser complains: %s", p)
 	}
 }
