@@ -93,6 +93,17 @@ type TaskRun struct {
 // Manual tells whether somebody asked for the run.
 func (r *TaskRun) Manual() bool { return r.DueAt.IsZero() }
 
+// RequestToken makes one workflow of a run, however often it is tried.
+func (r *TaskRun) RequestToken() string { return "task " + r.TaskID + " " + r.Token }
+
+// TriggeredBy is what the run's workflow says of itself.
+func (r *TaskRun) TriggeredBy() TriggeredBy {
+	if r.Manual() {
+		return TriggeredByManualRun
+	}
+	return TriggeredBySchedule
+}
+
 // MaxTaskError is how long the error of a run may be.
 const MaxTaskError = 254
 

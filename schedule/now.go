@@ -33,8 +33,9 @@ func (s *Scheduler) RunNow(ctx context.Context, taskID string, n Now) (*signalbo
 		if err != nil {
 			return err
 		}
-		if r, err = manual(k, n); err != nil {
-			return err
+		var problems []Problem
+		if r, problems = manual(k, n); len(problems) > 0 {
+			return first(problems)
 		}
 		if isNew, err = tx.CreateTaskRun(r, lease, "user:"+n.By); err != nil || isNew {
 			return err
@@ -67,8 +68,14 @@ func (s *Scheduler) RunNow(ctx context.Context, taskID string, n Now) (*signalbo
 	return r, asked(failure, r)
 }
 
-// manual is the run that somebody asks for.
-func manual(k *signalbox.Task, n Now) (*signalbox.TaskRun, error) {
+// NowProblems tells all that RunNow would refuse of a request: at reference, pipeline_file or parameters.NAME.
+func NowProblems(k *signalbox.Task, n Now) []Problem {
+	_, problems := manual(k, n)
+	return problems
+}
+
+// manual is the run that somebody asks for, and what is wrong with asking.
+func manual(k *signalbox.Task, n Now) (*signalbox.TaskRun, []Problem) {
 	r := &signalbox.TaskRun{
 		TaskID: k.ID, ProjectID: k.ProjectID, Token: "now " + n.Token, Requester: n.By, Ref: k.Ref, PipelineFile: k.PipelineFile,
 		Status: signalbox.TaskRunRunning,
@@ -79,15 +86,16 @@ func manual(k *signalbox.Task, n Now) (*signalbox.TaskRun, error) {
 	if n.PipelineFile != "" {
 		r.PipelineFile = n.PipelineFile
 	}
-	switch {
-	case r.Ref == "":
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "You have to provide reference for this task")
-	case r.PipelineFile == "":
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "You have to provide pipeline file for this task")
+	var out []Problem
+	if r.Ref == "" {
+		out = append(out, Problem{"reference", signalbox.Errorf(signalbox.CodeInvalid, "You have to provide reference for this task")})
 	}
-	var err error
-	r.Parameters, err = Values(k.Parameters, n.Parameters)
-	return r, err
+	if r.PipelineFile == "" {
+		out = append(out, Problem{"pipeline_file", signalbox.Errorf(signalbox.CodeInvalid, "You have to provide pipeline file for this task")})
+	}
+	values, problems := values(k.Parameters, n.Parameters)
+	r.Parameters = values
+	return r, append(out, problems...)
 }
 
 // asked is the error for whoever asked for a run.

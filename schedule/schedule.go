@@ -13,7 +13,6 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
-	"github.com/signalbox-ci/signalbox/trigger"
 )
 
 // Actor is who starts what is due, in histories.
@@ -27,9 +26,9 @@ const (
 	batch       = 100
 )
 
-// Starter starts a workflow; package trigger's does.
+// Starter starts the workflow of a run; package trigger's does.
 type Starter interface {
-	Start(context.Context, trigger.Request) (*signalbox.Workflow, *signalbox.Pipeline, error)
+	StartTask(ctx context.Context, p *signalbox.Project, r *signalbox.TaskRun, actor string) (*signalbox.Workflow, error)
 }
 
 // Options for New. Store and Starter are required.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
-	"github.com/signalbox-ci/signalbox/trigger"
 )
 
 // world is a real store with a project, and a starter that stores workflows without a repository.
@@ -23,7 +22,7 @@ type world struct {
 	project *signalbox.Project
 
 	mu     sync.Mutex
-	starts []trigger.Request
+	starts []start
 	fail   func(n int) error // of start number n, from 1
 	takes  time.Duration     // that a start waits
 	leave  bool              // pipelines that are not done
@@ -52,8 +51,16 @@ func (w *world) write(fn func(*store.Tx) error) {
 	}
 }
 
-// Start implements Starter.
-func (w *world) Start(ctx context.Context, r trigger.Request) (*signalbox.Workflow, *signalbox.Pipeline, error) {
+// start is what was asked of the starter.
+type start struct {
+	signalbox.TaskRun
+	Project *signalbox.Project
+	Actor   string
+}
+
+// StartTask implements Starter.
+func (w *world) StartTask(ctx context.Context, p *signalbox.Project, run *signalbox.TaskRun, actor string) (*signalbox.Workflow, error) {
+	r := start{*run, p, actor}
 	w.mu.Lock()
 	w.starts = append(w.starts, r)
 	n := len(w.starts)
@@ -61,31 +68,30 @@ func (w *world) Start(ctx context.Context, r trigger.Request) (*signalbox.Workfl
 	select {
 	case <-time.After(w.takes):
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, ctx.Err()
 	}
 	if w.fail != nil {
 		if err := w.fail(n); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	var wf *signalbox.Workflow
-	var ppl *signalbox.Pipeline
 	err := w.st.Write(ctx, func(tx *store.Tx) (err error) {
 		var isNew bool
 		wf, isNew, err = tx.CreateWorkflow(&signalbox.Workflow{
-			ProjectID: r.Project.ID, Ref: r.Ref, RefType: "branch", BranchName: "main", Label: "main", CommitSHA: "x", TriggeredBy: r.TriggeredBy,
-			Requester: r.Requester, RequestToken: r.RequestToken,
+			ProjectID: r.Project.ID, Ref: r.Ref, RefType: "branch", BranchName: "main", Label: "main", CommitSHA: "x", TriggeredBy: r.TriggeredBy(),
+			Requester: r.Requester, RequestToken: r.RequestToken(),
 		}, r.Actor)
 		if err != nil || !isNew {
 			return err
 		}
-		ppl = &signalbox.Pipeline{WorkflowID: wf.ID, ProjectID: r.Project.ID, Name: "P", File: r.PipelineFile, State: signalbox.PipelineDone}
+		ppl := &signalbox.Pipeline{WorkflowID: wf.ID, ProjectID: r.Project.ID, Name: "P", File: r.PipelineFile, State: signalbox.PipelineDone}
 		if w.leave {
 			ppl.State = signalbox.PipelineRunning
 		}
 		return tx.CreatePipeline(ppl, r.Actor)
 	})
-	return wf, ppl, err
+	return wf, err
 }
 
 func (w *world) scheduler() *Scheduler {
@@ -185,7 +191,7 @@ func TestATaskRunsAtItsTimes(t *testing.T) {
 		if d := cmp.Diff([]signalbox.EnvVar{{Name: "LEVEL", Value: "2"}}, r.Parameters); d != "" {
 			t.Errorf("parameters: %s", d)
 		}
-		if r.TriggeredBy != signalbox.TriggeredBySchedule || r.Requester != "ann" || r.Ref != "refs/heads/main" || r.PipelineFile != "nightly.yml" || r.Project.ID != w.project.ID {
+		if r.TriggeredBy() != signalbox.TriggeredBySchedule || r.Requester != "ann" || r.Ref != "refs/heads/main" || r.PipelineFile != "nightly.yml" || r.Project.ID != w.project.ID {
 			t.Errorf("it asked for %+v", r)
 		}
 	})

@@ -11,8 +11,36 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
+// Problem is one thing that is wrong with what somebody asks for, and where: name, description, at, time_zone, reference,
+// pipeline_file, overlap, catch_up, parameters, or a parameter's place and field, parameters.0.name.
+type Problem struct {
+	Field string
+	Err   error
+}
+
 // Check tells what is wrong with the settings of a task, and completes those that have a default.
-func Check(k *signalbox.Task) error {
+func Check(k *signalbox.Task) error { return first(check(k)) }
+
+// Problems tells all that is wrong with a task that somebody fills in at a time: what Check refuses, an expression that never
+// comes true, and defaults that runs would refuse.
+func Problems(k *signalbox.Task, now time.Time) []Problem {
+	all := check(k)
+	if len(all) == 0 {
+		if err := plan(k, now); err != nil {
+			all = append(all, Problem{"at", err})
+		}
+	}
+	return append(all, defaultProblems(k.Parameters)...)
+}
+
+func first(all []Problem) error {
+	if len(all) == 0 {
+		return nil
+	}
+	return all[0].Err
+}
+
+func check(k *signalbox.Task) (out []Problem) {
 	if k.Overlap == "" {
 		k.Overlap = signalbox.OverlapAllow
 	}
@@ -20,37 +48,46 @@ func Check(k *signalbox.Task) error {
 		k.CatchUp = signalbox.CatchUpOne
 	}
 	k.Ref = signalbox.ParseRef(k.Ref)
+	wrong := func(field, format string, args ...any) {
+		out = append(out, Problem{field, signalbox.Errorf(signalbox.CodeInvalid, format, args...)})
+	}
 	if err := signalbox.ValidateTaskName(k.Name); err != nil {
-		return err
+		out = append(out, Problem{"name", err})
 	}
 	kind, short := signalbox.RefParts(k.Ref)
 	switch {
 	case k.Recurring && k.At == "":
-		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs 'at': when it runs, such as \"0 3 * * *\"", k.Name)
-	case k.Recurring && k.Ref == "":
-		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs a branch or reference to run on", k.Name)
-	case k.Recurring && k.PipelineFile == "":
-		return signalbox.Errorf(signalbox.CodeInvalid, "task %q is recurring, so it needs a pipeline_file", k.Name)
-	case k.Ref != "" && (kind == "" || short == "" || strings.ContainsFunc(k.Ref, badInRef)):
-		return signalbox.Errorf(signalbox.CodeInvalid, "the reference %.100q is none; write a branch name, refs/heads/NAME, refs/tags/NAME or refs/pull/NUMBER/head", k.Ref)
-	case len(k.PipelineFile) > 1000 || strings.ContainsFunc(k.PipelineFile, unicode.IsControl):
-		return signalbox.Errorf(signalbox.CodeInvalid, "pipeline_file %.100q is no path of a file in the repository", k.PipelineFile)
-	case len(k.Description) > 10000:
-		return signalbox.Errorf(signalbox.CodeInvalid, "the description is %d bytes long; at most 10000 are allowed", len(k.Description))
-	case k.Overlap != signalbox.OverlapAllow && k.Overlap != signalbox.OverlapSkip:
-		return signalbox.Errorf(signalbox.CodeInvalid, "overlap %.40q is not known; use allow or skip", k.Overlap)
-	case k.CatchUp != signalbox.CatchUpOne && k.CatchUp != signalbox.CatchUpSkip:
-		return signalbox.Errorf(signalbox.CodeInvalid, "catch_up %.40q is not known; use one or skip", k.CatchUp)
-	}
-	if _, err := cron.Zone(k.TimeZone); err != nil {
-		return err
-	}
-	if k.At != "" {
+		wrong("at", "task %q is recurring, so it needs 'at': when it runs, such as \"0 3 * * *\"", k.Name)
+	case k.At != "":
 		if _, err := cron.Parse(k.At); err != nil {
-			return err
+			out = append(out, Problem{"at", err})
 		}
 	}
-	return checkParameters(k.Parameters)
+	switch {
+	case k.Recurring && k.Ref == "":
+		wrong("reference", "task %q is recurring, so it needs a branch or reference to run on", k.Name)
+	case k.Ref != "" && (kind == "" || short == "" || strings.ContainsFunc(k.Ref, badInRef)):
+		wrong("reference", "the reference %.100q is none; write a branch name, refs/heads/NAME, refs/tags/NAME or refs/pull/NUMBER/head", k.Ref)
+	}
+	switch {
+	case k.Recurring && k.PipelineFile == "":
+		wrong("pipeline_file", "task %q is recurring, so it needs a pipeline_file", k.Name)
+	case len(k.PipelineFile) > 1000 || strings.ContainsFunc(k.PipelineFile, unicode.IsControl):
+		wrong("pipeline_file", "pipeline_file %.100q is no path of a file in the repository", k.PipelineFile)
+	}
+	if len(k.Description) > 10000 {
+		wrong("description", "the description is %d bytes long; at most 10000 are allowed", len(k.Description))
+	}
+	if k.Overlap != signalbox.OverlapAllow && k.Overlap != signalbox.OverlapSkip {
+		wrong("overlap", "overlap %.40q is not known; use allow or skip", k.Overlap)
+	}
+	if k.CatchUp != signalbox.CatchUpOne && k.CatchUp != signalbox.CatchUpSkip {
+		wrong("catch_up", "catch_up %.40q is not known; use one or skip", k.CatchUp)
+	}
+	if _, err := cron.Zone(k.TimeZone); err != nil {
+		out = append(out, Problem{"time_zone", err})
+	}
+	return append(out, checkParameters(k.Parameters)...)
 }
 
 func badInRef(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" ~^:?*[\\", r) }

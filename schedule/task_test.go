@@ -206,7 +206,7 @@ func TestRunNow(t *testing.T) {
 			t.Errorf("the same token gave %+v %s", again, problem)
 		}
 		got := w.starts[0]
-		if got.TriggeredBy != signalbox.TriggeredByManualRun || got.Requester != "bob" || got.Actor != "user:bob" || got.Ref != "refs/heads/main" || got.PipelineFile != "nightly.yml" {
+		if got.TriggeredBy() != signalbox.TriggeredByManualRun || got.Requester != "bob" || got.Actor != "user:bob" || got.Ref != "refs/heads/main" || got.PipelineFile != "nightly.yml" {
 			t.Errorf("it asked for %+v", got)
 		}
 		if r, problem = ask(paused, Now{Ref: "refs/tags/v1", PipelineFile: "other.yml", Parameters: map[string]string{"LEVEL": "9"}}); problem != "" {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
-	"github.com/signalbox-ci/signalbox/trigger"
 )
 
 const (
@@ -94,15 +93,9 @@ func pause(attempts int) time.Duration {
 
 // start starts the workflow, or finds the one that an attempt before a crash has started.
 func (s *Scheduler) start(ctx context.Context, r *signalbox.TaskRun) (workflowID string, err error) {
-	request := trigger.Request{
-		Ref: r.Ref, PipelineFile: r.PipelineFile, Parameters: r.Parameters, TriggeredBy: signalbox.TriggeredBySchedule, Requester: r.Requester,
-		Actor: Actor, RequestToken: "task " + r.TaskID + " " + r.Token,
-	}
-	if r.Manual() {
-		request.TriggeredBy, request.Actor = signalbox.TriggeredByManualRun, "user:"+r.Requester
-	}
+	var project *signalbox.Project
 	if err := s.o.Store.Read(ctx, func(tx *store.Tx) error {
-		w, err := tx.FindWorkflow(r.ProjectID, request.RequestToken)
+		w, err := tx.FindWorkflow(r.ProjectID, r.RequestToken())
 		if err == nil {
 			workflowID = w.ID
 			return nil
@@ -110,12 +103,16 @@ func (s *Scheduler) start(ctx context.Context, r *signalbox.TaskRun) (workflowID
 		if signalbox.ErrorCode(err) != signalbox.CodeNotFound {
 			return err
 		}
-		request.Project, err = allowed(tx, r)
+		project, err = allowed(tx, r)
 		return err
 	}); err != nil || workflowID != "" {
 		return workflowID, err
 	}
-	w, _, err := s.o.Starter.Start(ctx, request)
+	actor := Actor
+	if r.Manual() {
+		actor = "user:" + r.Requester
+	}
+	w, err := s.o.Starter.StartTask(ctx, project, r, actor)
 	if err != nil {
 		return "", err
 	}

@@ -135,6 +135,12 @@ func (t *Tx) CountTasks(f TaskFilter) (int, error) {
 	return n, err
 }
 
+// TasksAfter returns tasks of a project that are not deleted, by name: those that come after one, "" for the first.
+func (t *Tx) TasksAfter(projectID, name string, limit int) ([]*signalbox.Task, error) {
+	return many(t, "task", scanTask, `SELECT `+taskColumns+` FROM task WHERE project_id = $1 AND deleted_at = 0 AND name > $2 ORDER BY name LIMIT $3`,
+		projectID, name, limit)
+}
+
 // DueTasks returns the tasks whose next run is due at a time, the longest due first.
 func (t *Tx) DueTasks(at time.Time, limit int) ([]*signalbox.Task, error) {
 	return many(t, "task", scanTask, `SELECT `+taskColumns+` FROM task WHERE deleted_at = 0 AND next_run_at > 0 AND next_run_at <= $1

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -109,6 +110,56 @@ func (t *Tx) FindTaskRun(taskID, token string) (*signalbox.TaskRun, error) {
 func (t *Tx) TaskRuns(taskID string, limit int) ([]*signalbox.TaskRun, error) {
 	return many(t, "task run", scanTaskRun, `SELECT `+taskRunColumns+` FROM task_run WHERE task_id = $1 ORDER BY created_at DESC, id DESC LIMIT $2`,
 		taskID, limit)
+}
+
+// TaskRunPlace is a place in the history of a task, the zero value for none.
+type TaskRunPlace struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// TaskRunsBefore returns the runs of a task that are older than a place, from the newest of all without one.
+func (t *Tx) TaskRunsBefore(taskID string, p TaskRunPlace, limit int) ([]*signalbox.TaskRun, error) {
+	if p.ID == "" {
+		return t.TaskRuns(taskID, limit)
+	}
+	return many(t, "task run", scanTaskRun, `SELECT `+taskRunColumns+` FROM task_run WHERE task_id = $1 AND created_at <= $2
+		AND (created_at < $2 OR id < $3) ORDER BY created_at DESC, id DESC LIMIT $4`, taskID, ms(p.CreatedAt), p.ID, limit)
+}
+
+// TaskRunsAfter returns the runs of a task that are next newer than a place, newest first.
+func (t *Tx) TaskRunsAfter(taskID string, p TaskRunPlace, limit int) ([]*signalbox.TaskRun, error) {
+	out, err := many(t, "task run", scanTaskRun, `SELECT `+taskRunColumns+` FROM task_run WHERE task_id = $1 AND created_at >= $2
+		AND (created_at > $2 OR id > $3) ORDER BY created_at, id LIMIT $4`, taskID, ms(p.CreatedAt), p.ID, limit)
+	slices.Reverse(out)
+	return out, err
+}
+
+// LastTaskRuns returns the newest run of each of some tasks that has one, by the task's id.
+func (t *Tx) LastTaskRuns(taskIDs []string) (map[string]*signalbox.TaskRun, error) {
+	out := map[string]*signalbox.TaskRun{}
+	if len(taskIDs) == 0 {
+		return out, nil
+	}
+	in, args := oneOf(taskIDs)
+	all, err := many(t, "task run", scanTaskRun, `SELECT `+taskRunColumns+` FROM task_run WHERE id IN (
+		SELECT (SELECT r.id FROM task_run r WHERE r.task_id = k.id ORDER BY r.created_at DESC, r.id DESC LIMIT 1) FROM task k WHERE k.id IN (`+in+`))`, args...)
+	for _, r := range all {
+		out[r.TaskID] = r
+	}
+	return out, err
+}
+
+// LastStartedTaskRun returns the newest run of a task that started a workflow.
+func (t *Tx) LastStartedTaskRun(taskID string) (*signalbox.TaskRun, error) {
+	return one(t, "task run", taskID, scanTaskRun, `SELECT `+taskRunColumns+` FROM task_run WHERE task_id = $1 AND workflow_id <> ''
+		ORDER BY created_at DESC, id DESC LIMIT 1`, taskID)
+}
+
+// CountTaskRuns counts the runs of a task, at most up to limit.
+func (t *Tx) CountTaskRuns(taskID string, limit int) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM (SELECT 1 AS one FROM task_run WHERE task_id = $1 LIMIT $2) x`, taskID, limit).Scan(&n)
+	return n, err
 }
 
 // OpenTaskRuns returns the ids of a task's runs that have not come to their end: their workflow is not started, or has

@@ -238,6 +238,15 @@ func (t *Trigger) create(tx *store.Tx, p *prepared) (*signalbox.Workflow, *signa
 	return wf, ppl, nil
 }
 
+// StartTask starts the workflow of a task's run. The same run gives the same workflow.
+func (t *Trigger) StartTask(ctx context.Context, p *signalbox.Project, r *signalbox.TaskRun, actor string) (*signalbox.Workflow, error) {
+	w, _, err := t.Start(ctx, Request{
+		Project: p, Ref: r.Ref, PipelineFile: r.PipelineFile, Parameters: r.Parameters, TriggeredBy: r.TriggeredBy(), Requester: r.Requester,
+		Actor: actor, RequestToken: r.RequestToken(),
+	})
+	return w, err
+}
+
 // StartByHand starts a workflow of a branch, "" is the default branch, because a user asked for it on a page.
 func (t *Trigger) StartByHand(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
 	w, _, err := t.Start(ctx, Request{

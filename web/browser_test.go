@@ -34,6 +34,7 @@ func TestBrowser(t *testing.T) {
 
 	s.harbour(s.project, s.pipeline)
 	s.history()
+	s.fillTasks()
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
@@ -52,6 +53,13 @@ func TestBrowser(t *testing.T) {
 		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
+		{"tasks", "/projects/parcel-api/schedulers"},
+		{"tasks-empty", "/projects/tariff-engine/schedulers"},
+		{"task", "/projects/parcel-api/schedulers/" + s.nightly.ID},
+		{"task-failed", "/projects/parcel-api/schedulers/" + s.nightly.ID + "?run=" + s.failedTaskRun},
+		{"task-new", "/projects/parcel-api/schedulers/new"},
+		{"task-edit", "/projects/parcel-api/schedulers/" + s.release.ID + "/edit"},
+		{"task-run", "/projects/parcel-api/schedulers/" + s.release.ID + "/just_run"},
 		{"activity", "/activity"},
 		{"activity-pipelines", "/activity?tab=pipelines"},
 		{"activity-queue", "/activity?tab=queue"},
@@ -97,7 +105,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
 				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
 				continue
 			}

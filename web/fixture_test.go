@@ -23,6 +23,7 @@ import (
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -40,7 +41,8 @@ type site struct {
 	fail  error // what the stopper answers
 	seq   int
 
-	statements atomic.Int64 // that the database was asked
+	statements atomic.Int64       // that the database was asked
+	failedRun  *signalbox.TaskRun // what comes with the failure to run a task
 }
 
 func (s *site) StopPipeline(_ context.Context, id, actor string) error {
@@ -83,6 +85,14 @@ func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, act
 	return s.fail
 }
 
+func (s *site) RunNow(_ context.Context, id string, n schedule.Now) (*signalbox.TaskRun, error) {
+	s.stops = append(s.stops, fmt.Sprintf("run %s on %s %s with %v by %s", id, n.Ref, n.PipelineFile, n.Parameters, n.By))
+	if s.fail != nil {
+		return s.failedRun, s.fail
+	}
+	return &signalbox.TaskRun{WorkflowID: "the-workflow"}, nil
+}
+
 func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
@@ -102,7 +112,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,6 +312,8 @@ type busySite struct {
 	failedLogNext, runningLogNext int64
 	agent                         *signalbox.Agent
 	agentType                     *signalbox.AgentType
+	nightly, release              *signalbox.Task
+	failedTaskRun                 string
 }
 
 const goTestOutput = "go test ./contract -run Consumer -count=1 -v\n" +

@@ -24,13 +24,14 @@ type Stopper interface {
 	StopJob(ctx context.Context, id, actor string) error
 }
 
-// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer, Lines and Fleet must be set.
+// Options are what the pages need. Store, Stopper, Starter, Debugger, Deployer, Tasks, Lines and Fleet must be set.
 type Options struct {
 	Store    *store.Store
 	Stopper  Stopper
 	Starter  Starter
 	Debugger Debugger
 	Deployer Deployer
+	Tasks    TaskRunner
 	Lines    *logline.Lines
 	Fleet    *fleet.Fleet
 	// PublicURL returns how agents reach the server that was asked by r; default: by the name that r has.
@@ -68,8 +69,8 @@ type Web struct {
 
 // New checks the options and reads the templates and static files that are part of the program.
 func New(o Options) (*Web, error) {
-	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Lines == nil || o.Fleet == nil {
-		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer, lines and a fleet are needed")
+	if o.Store == nil || o.Stopper == nil || o.Starter == nil || o.Debugger == nil || o.Deployer == nil || o.Tasks == nil || o.Lines == nil || o.Fleet == nil {
+		return nil, errors.New("web: a store, a stopper, a starter, a debugger, a deployer, a runner of tasks, lines and a fleet are needed")
 	}
 	if o.PublicURL == nil {
 		o.PublicURL = func(r *http.Request) string { return "https://" + r.Host }
@@ -149,6 +150,20 @@ func (w *Web) Routes() []route.Route {
 		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),
 		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
+		page("GET /projects/{name}/schedulers", needs(auth.TaskView), w.getTasks),
+		page("POST /projects/{name}/schedulers", needs(auth.TaskManage), w.postTask),
+		page("GET /projects/{name}/schedulers/new", needs(auth.TaskManage), w.getNewTask),
+		page("GET /projects/{name}/schedulers/expression", needs(auth.TaskView), w.getTaskExpression),
+		page("GET /projects/{name}/schedulers/{task}", needs(auth.TaskView), w.getTask),
+		page("POST /projects/{name}/schedulers/{task}", needs(auth.TaskManage), w.postTask),
+		page("GET /projects/{name}/schedulers/{task}/edit", needs(auth.TaskManage), w.getEditTask),
+		page("GET /projects/{name}/schedulers/{task}/history", needs(auth.TaskView), w.getTaskHistory),
+		page("GET /projects/{name}/schedulers/{task}/latest", needs(auth.TaskView), w.getTaskLatest),
+		page("GET /projects/{name}/schedulers/{task}/just_run", needs(auth.TaskRun), w.getTaskRun),
+		page("POST /projects/{name}/schedulers/{task}/just_run", needs(auth.TaskRun), w.postTaskRun),
+		page("POST /projects/{name}/schedulers/{task}/activate", needs(auth.TaskManage), w.postTaskActivate),
+		page("POST /projects/{name}/schedulers/{task}/deactivate", needs(auth.TaskManage), w.postTaskDeactivate),
+		page("POST /projects/{name}/schedulers/{task}/delete", needs(auth.TaskManage), w.postTaskDelete),
 		page("GET /agents", needs(auth.AgentView), w.getAgents),
 		page("POST /agents", needs(auth.AgentTypeManage), w.postAgents),
 		page("GET /agents/all", needs(auth.AgentView), w.getAllAgents),

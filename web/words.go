@@ -61,13 +61,14 @@ func ago(t, now time.Time) string {
 type Moment struct {
 	Unix           int64
 	ISO, Full, Ago string
+	Minute         string // without seconds
 }
 
 func moment(t, now time.Time) *Moment {
 	if t.IsZero() {
 		return nil
 	}
-	return &Moment{t.Unix(), t.UTC().Format(time.RFC3339), t.UTC().Format("2 Jan 2006, 15:04:05") + " UTC", ago(t, now)}
+	return &Moment{t.Unix(), t.UTC().Format(time.RFC3339), t.UTC().Format("2 Jan 2006, 15:04:05") + " UTC", ago(t, now), t.UTC().Format("2 Jan 2006, 15:04") + " UTC"}
 }
 
 // Took is a duration that a script may go on counting while its thing runs.

@@ -58,6 +58,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"TaskRun", testTaskRun},
 		{"OpenTaskRuns", testOpenTaskRuns},
 		{"TaskRunsExcludeOneAnother", testTaskRunsExcludeOneAnother},
+		{"TaskHistory", testTaskHistory},
 		{"Artifact", testArtifact},
 		{"ArtifactsBelow", testArtifactsBelow},
 		{"ArtifactsUnderLoad", testArtifactsUnderLoad},

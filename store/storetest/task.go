@@ -75,6 +75,13 @@ func testTask(s *suite) {
 		}
 	}
 
+	after := func(name string, limit int) []string {
+		return ids(get(s, func(t *store.Tx) ([]*signalbox.Task, error) { return t.TasksAfter(w.project.ID, name, limit) }), taskName)
+	}
+	s.equal("the first page", after("", 1), []string{"another"})
+	s.equal("the page after", after("another", 10), []string{"release"})
+	s.equal("after the last", after("release", 10), []string(nil))
+
 	s.write(func(t *store.Tx) error { _, err := t.LockTask(k.ID); return err })
 	s.write(func(t *store.Tx) error { return t.DeleteTask(k, "user:ann") })
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error { return t.DeleteTask(k, "user:ann") })
@@ -297,4 +304,54 @@ func testTaskRunsExcludeOneAnother(s *suite) {
 	}
 	group.Wait()
 	s.equal("planned, made, claimed", []int{planned, made, claimed}, []int{1, 1, 1})
+}
+
+func testTaskHistory(s *suite) {
+	w := s.world()
+	k, other := s.task(w.project.ID, "nightly", time.Time{}), s.task(w.project.ID, "other", time.Time{})
+	never := s.task(w.project.ID, "never", time.Time{})
+	var want []string
+	for i := range 7 {
+		r := s.run(k, "due "+strconv.Itoa(i), minutesOn(i), 0)
+		if i == 2 {
+			r.Status, r.WorkflowID = signalbox.TaskRunPassed, w.workflow.ID
+			s.write(func(t *store.Tx) error { return t.FinishTaskRun(r, "test") })
+		}
+	}
+	s.run(other, "due 1", minutesOn(1), 0)
+	all := get(s, func(t *store.Tx) ([]*signalbox.TaskRun, error) { return t.TaskRuns(k.ID, 100) })
+	for _, r := range all {
+		want = append(want, r.ID)
+	}
+	id := func(r *signalbox.TaskRun) string { return r.ID }
+	place := func(i int) store.TaskRunPlace { return store.TaskRunPlace{CreatedAt: all[i].CreatedAt, ID: all[i].ID} }
+	before := func(p store.TaskRunPlace, limit int) []string {
+		return ids(get(s, func(t *store.Tx) ([]*signalbox.TaskRun, error) { return t.TaskRunsBefore(k.ID, p, limit) }), id)
+	}
+	after := func(i, limit int) []string {
+		return ids(get(s, func(t *store.Tx) ([]*signalbox.TaskRun, error) { return t.TaskRunsAfter(k.ID, place(i), limit) }), id)
+	}
+	// Runs of the same moment have an order too.
+	s.equal("the newest", before(store.TaskRunPlace{}, 3), want[:3])
+	s.equal("older", before(place(2), 3), want[3:6])
+	s.equal("the oldest", before(place(5), 3), want[6:])
+	s.equal("newer", after(6, 3), want[3:6])
+	s.equal("the newest again", after(2, 3), want[:2])
+
+	last := get(s, func(t *store.Tx) (map[string]*signalbox.TaskRun, error) {
+		return t.LastTaskRuns([]string{k.ID, other.ID, never.ID})
+	})
+	if len(last) != 2 || last[k.ID].ID != want[0] || last[other.ID] == nil {
+		s.Errorf("the newest runs are %v", last)
+	}
+	started := get(s, func(t *store.Tx) (*signalbox.TaskRun, error) { return t.LastStartedTaskRun(k.ID) })
+	if started.WorkflowID != w.workflow.ID {
+		s.Errorf("the newest run that started something is %+v", started)
+	}
+	s.refused(signalbox.CodeNotFound, func(t *store.Tx) error { _, err := t.LastStartedTaskRun(other.ID); return err })
+	for limit, want := range map[int]int{3: 3, 100: 7} {
+		if n := get(s, func(t *store.Tx) (int, error) { return t.CountTaskRuns(k.ID, limit) }); n != want {
+			s.Errorf("up to %d there are %d runs, want %d", limit, n, want)
+		}
+	}
 }

@@ -17,11 +17,14 @@ setInterval(() => {
 }, 1000);
 // Only a job's page has a log; the others need not load what shows one.
 if (document.getElementById("log")?.dataset.api) import("./log.js").then((m) => m.watchLog());
+if (document.getElementById("task-form")) import("./task.js").then((m) => m.watchTask());
 watchCopies();
 watchKeys();
 watchJump();
 copyButtons();
 document.addEventListener("swapped", copyButtons);
+document.addEventListener("swapped", tick);
+tick();
 
 let asked = 0;
 let due = 0; // when the page is loaded

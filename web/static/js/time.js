@@ -32,5 +32,15 @@ export function tick() {
     el.setAttribute("open", "");
     el.removeAttribute("data-open-at");
   }
+  localTimes();
   for (const el of document.querySelectorAll("[data-ago]")) set(el, ago(Math.floor(now / 1000) - Number(el.getAttribute("data-ago"))));
+}
+
+/** Says times that stand in UTC in the reader's zone too, where that is another one. */
+function localTimes() {
+  for (const el of document.querySelectorAll("[data-local]")) {
+    const at = new Date(Number(el.getAttribute("data-local")) * 1000);
+    if (at.getTimezoneOffset() === 0) continue;
+    set(el, `${at.toLocaleString(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" })} your time`);
+  }
 }
