@@ -96,7 +96,7 @@ func checkTaskPlans(t *testing.T, o store.Options, db *sql.DB, explain string, w
 			}
 		}
 	}
-	if n != 8 {
+	if n != 7 {
 		t.Errorf("%d statements were seen", n)
 	}
 }
