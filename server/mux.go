@@ -125,7 +125,7 @@ func (m *mux) serve(rt route.Route) http.Handler {
 			}
 			return
 		}
-		status := statusOf(err)
+		status := route.Status(err)
 		if status >= 500 {
 			m.log.Error("request failed", "request_id", requestID(r), "method", r.Method, "path", r.URL.Path, "error", err)
 		}
@@ -232,25 +232,6 @@ func (m *mux) used(ctx context.Context, token *signalbox.APIToken) {
 	if err := m.store.Write(ctx, func(tx *store.Tx) error { return tx.UseAPIToken(token.ID, token.LastUsedAt) }); err != nil {
 		m.log.Warn("could not note that an API token was used", "token", token.ID, "error", err)
 	}
-}
-
-// statusOf is the one table from codes to HTTP.
-func statusOf(err error) int {
-	switch signalbox.ErrorCode(err) {
-	case signalbox.CodeInvalid:
-		return http.StatusBadRequest
-	case signalbox.CodeUnauthorized:
-		return http.StatusUnauthorized
-	case signalbox.CodeForbidden:
-		return http.StatusForbidden
-	case signalbox.CodeNotFound:
-		return http.StatusNotFound
-	case signalbox.CodeConflict:
-		return http.StatusConflict
-	case signalbox.CodeUnavailable:
-		return http.StatusServiceUnavailable
-	}
-	return http.StatusInternalServerError
 }
 
 // grpcCode is the number that clients of the gateway style know for a status.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/agentapi"
+	"github.com/signalbox-ci/signalbox/route"
 )
 
 // parking is a listener that also accepts connections a second time. A request that will wait for long gives up everything
@@ -328,7 +329,7 @@ func (s *Server) park(w http.ResponseWriter, r *http.Request, rest func(context.
 	}
 	id, path := requestID(r), r.URL.Path
 	return s.parking.park(w, r, rest, func(w http.ResponseWriter, err error) {
-		status := statusOf(err)
+		status := route.Status(err)
 		if status >= 500 {
 			s.o.Logger.Error("request failed", "request_id", id, "method", http.MethodPost, "path", path, "error", err)
 		}

@@ -87,7 +87,7 @@ func (w *Web) showAgent(rw http.ResponseWriter, r *http.Request, typeName, name 
 		if err != nil {
 			return err
 		}
-		lamp := Lamp{"gone", "Gone"}
+		lamp := lampGone
 		if b.Here = a.GoneAt.IsZero() && a.State == signalbox.AgentRegistered; a.GoneAt.IsZero() {
 			lamp = agentLamp(a, a.HeardOf(seen.At, w.o.Started), t, tx.Now)
 		}

@@ -9,47 +9,11 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// harbour adds deployment targets to a site: one with a long history, one that is cordoned, one that is for nobody.
 func (s *site) harbour(p *signalbox.Project, ppl *signalbox.Pipeline) {
 	s.t.Helper()
-	s.write(func(tx *store.Tx) error {
-		mei := &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
-		if err := tx.CreateUser(mei); err != nil {
-			return err
-		}
-		production := &signalbox.DeploymentTarget{
-			ID: signalbox.NewID(), ProjectID: p.ID, Name: "production", Description: "What <b>customers</b> see", URL: "https://parcels.example.com", Bookmarks: [3]string{"VERSION"},
-			Subjects: []signalbox.SubjectRule{{Type: signalbox.SubjectUser, ID: mei.ID}, {Type: signalbox.SubjectRole, ID: "admin"}, {Type: signalbox.SubjectAuto}}, UpdatedBy: "mei",
-			Objects: []signalbox.ObjectRule{{Type: signalbox.ObjectBranch, Match: signalbox.MatchExact, Pattern: "main"}, {Type: signalbox.ObjectTag, Match: signalbox.MatchRegex, Pattern: "^v[0-9]+"}},
-		}
-		for _, d := range []*signalbox.DeploymentTarget{
-			production,
-			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "staging", Subjects: signalbox.AnySubject(), Objects: signalbox.AnyObject(), Cordoned: true, UpdatedBy: "mei"},
-			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "vault", UpdatedBy: "mei"},
-		} {
-			if err := tx.CreateDeploymentTarget(d, "", "user:mei"); err != nil {
-				return err
-			}
-		}
-		for i := range 23 {
-			x := &signalbox.Deployment{
-				ID: signalbox.NewID(), TargetID: production.ID, TargetName: "production", WorkflowID: ppl.WorkflowID, PrevPipelineID: ppl.ID, Promotion: "Ship <it>",
-				PipelineID: signalbox.NewID(), TriggeredBy: "mei", RefType: "branch", RefLabel: "main", State: signalbox.DeploymentStarted,
-				Parameters: []signalbox.EnvVar{{Name: "VERSION", Value: "1." + strings.Repeat("0", i)}}, Bookmarks: [3]string{"1." + strings.Repeat("0", i)},
-			}
-			switch i {
-			case 22:
-				x.State, x.PipelineID, x.TriggeredBy = signalbox.DeploymentFailed, "", "bob"
-				x.Message = "Triggering promotion with deployment target failed: subject not allowed (error ID: " + x.ID + ")"
-			case 21:
-				x.Auto, x.TriggeredBy, x.RefType, x.RefLabel = true, signalbox.AutoPromotion, "tag", "v1"
-			}
-			if err := tx.CreateDeployment(x); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	mei := &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
+	s.write(func(tx *store.Tx) error { return tx.CreateUser(mei) })
+	s.scene.Targets(p, ppl, mei)
 }
 
 func TestDeploymentPages(t *testing.T) {

@@ -88,11 +88,11 @@ func (c *commandView) Lamp() Lamp {
 	case c.Running:
 		return lampRunning
 	case c.CutOff:
-		return Lamp{"stopped", "Cut off"}
+		return lampCutOff
 	case c.Exit != nil && *c.Exit != 0:
 		return lampFailed
 	case c.Exit == nil:
-		return Lamp{"gone", "Unknown"}
+		return lampUnknown
 	}
 	return lampPassed
 }

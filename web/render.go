@@ -149,6 +149,12 @@ func (w *Web) render(rw http.ResponseWriter, status int, name string, s Shell, b
 	return writePacked(rw, s.packed, status, visible(out.Bytes()))
 }
 
+// Page writes a page of another package in the look of ours, for somebody who is not signed in. content is the page's main part.
+func (w *Web) Page(rw http.ResponseWriter, r *http.Request, title string, content template.HTML) error {
+	setHeaders(rw.Header())
+	return w.render(rw, http.StatusOK, "plain", Shell{Title: title, Favicon: "none", Script: "page", Theme: themeOf(r), packed: takesGzip(r)}, content)
+}
+
 // visible shows what would otherwise act on the reader unseen: characters that turn the direction of text around
 // become their number, control characters go. It runs over whole pages, so that no template can forget it.
 func visible(text []byte) []byte {

@@ -47,7 +47,18 @@ var (
 	lampLost      = Lamp{"lost", "Lost"}
 	lampAside     = Lamp{"infra", "In quarantine"}
 	lampSuspect   = Lamp{"waiting", "Suspect"}
+	lampGone      = Lamp{"gone", "Gone"}
+	lampCutOff    = Lamp{"stopped", "Cut off"}
+	lampUnknown   = Lamp{"gone", "Unknown"}
 )
+
+// Lamps are all lamps that pages show.
+func Lamps() []Lamp {
+	return []Lamp{
+		lampPassed, lampFailed, lampTimedOut, lampInfra, lampRunning, lampQueued, lampWaiting, lampStopped, lampStopping, lampCanceled, lampSkipped, lampReused,
+		lampPreparing, lampLobby, lampIdle, lampBusy, lampDraining, lampLost, lampAside, lampSuspect, lampGone, lampCutOff, lampUnknown,
+	}
+}
 
 // rank orders lamps by how much attention they ask for.
 func (l Lamp) rank() int {

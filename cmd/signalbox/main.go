@@ -70,6 +70,7 @@ type CLI struct {
 	Token          TokenCmd            `cmd:"" help:"Your own API tokens."`
 	Organization   OrganizationCmd     `cmd:"" help:"Settings that hold for everything."`
 	Admin          AdminCmd            `cmd:"" help:"What is done to a server as a whole."`
+	Dev            DevCmd              `cmd:"" help:"For whoever works on Signalbox itself."`
 	GitHook        GitHookCmd          `cmd:"" name:"git-hook" hidden:"" help:"What a repository's hook runs after a push."`
 	Version        VersionCmd          `cmd:"" help:"Print the version."`
 }
