@@ -7,6 +7,7 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
+	"github.com/signalbox-ci/signalbox/schedule"
 )
 
 // errClosed is the answer to whatever would start or change something.
@@ -36,6 +37,10 @@ func (closed) RerunJob(context.Context, string, string, string) (workflow, creat
 
 func (closed) RerunWorkflow(context.Context, string, string, string) (string, error) {
 	return "", errClosed
+}
+
+func (closed) RunNow(context.Context, string, schedule.Now) (*signalbox.TaskRun, error) {
+	return nil, errClosed
 }
 
 func (closed) CordonTarget(context.Context, string, bool, string, string) error { return errClosed }

@@ -23,6 +23,7 @@ type extreme struct {
 	workflow, large *signalbox.Workflow
 	job, queued     *signalbox.Job
 	longLog         *signalbox.Job
+	task            *signalbox.Task
 }
 
 // extreme makes that world.
@@ -54,6 +55,7 @@ func (w *world) hostile(x *extreme, typ *signalbox.AgentType, a *signalbox.Agent
 		return tx.SaveRefused([]*signalbox.RefusedRegistration{{AgentTypeID: typ.ID, Reason: signalbox.RefusedName, Name: hostile, IP: hostile, Host: hostile, Token: "ff", Count: 1 << 30, FirstAt: w.now, LastAt: w.now, Detail: hostile}})
 	})
 	p := w.Project("hostile")
+	x.task = w.hostileTask(p)
 	x.workflow = w.Started(p, signalbox.Workflow{RefType: "branch", BranchName: hostile, Label: hostile, CommitMessage: hostile, CommitAuthor: hostile, TriggeredBy: signalbox.TriggeredByHook})
 	ppl := w.Pipeline(x.workflow, signalbox.Pipeline{Name: hostile, File: hostile, YAML: hostile, State: signalbox.PipelineRunning, RunningAt: w.now, ErrorDescription: hostile, TerminatedBy: hostile})
 	b := w.Block(ppl, signalbox.Block{Name: hostile, State: signalbox.BlockRunning, RunningAt: w.now, ErrorDescription: hostile})

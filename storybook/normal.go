@@ -21,6 +21,7 @@ type normal struct {
 	waits                         map[string]*signalbox.Job // by agent type
 	offered, stopped, canceled    *signalbox.Job
 	again                         *signalbox.Job
+	tasks                         *taskSet
 }
 
 // settled stores the people, the organization and nothing else: a server right after its set-up.
@@ -64,6 +65,7 @@ func (w *world) normal() *normal {
 	w.stages(n)
 	w.ended(n)
 	w.accounts()
+	n.tasks = w.tasks(n.Project, n.Workflow)
 	w.Write(func(tx *store.Tx) error {
 		o, err := tx.LockOrganization()
 		if err != nil {

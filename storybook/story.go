@@ -31,6 +31,7 @@ type story struct {
 	Form        url.Values // sent to Path, nil for a page that is only looked at
 	Status      int        // of the answer, 0 is 200
 	Says        []string   // that the page must say, as it stands there
+	Part        bool       // the answer is a piece of a page, which scripts put into one
 }
 
 func (s *story) status() int {

@@ -23,7 +23,7 @@ const longAgent = "gpu-agent-with-a-rather-long-name-0123456789"
 func tell(n *normal, x *extreme) []*story {
 	var all []*story
 	for _, part := range [][]*story{
-		tellFirst(), tellHome(), tellProjects(n), tellWorkflows(n), tellJobs(n), tellWaiting(n), tellAgents(), tellPeople(), tellErrors(n), tellExtreme(x),
+		tellFirst(), tellHome(), tellProjects(n), tellWorkflows(n), tellJobs(n), tellWaiting(n), tellAgents(), tellPeople(), tellTasks(n), tellErrors(n), tellExtreme(x),
 	} {
 		all = append(all, part...)
 	}
@@ -257,6 +257,9 @@ func tellExtreme(x *extreme) []*story {
 		{"Refused registrations", "/agents/refused"},
 		{"Agent type", "/agents/self_hosted/s1-linux?all=1"},
 		{"People", "/people"},
+		{"Tasks", taskPath("hostile", "")},
+		{"Task", taskPath("hostile", "/"+x.task.ID)},
+		{"Task form", taskPath("hostile", "/"+x.task.ID+"/edit")},
 	} {
 		out = append(out, &story{View: p.view, State: "hostile and large", World: worldExtreme, Role: admin, Path: p.path})
 	}

@@ -101,7 +101,7 @@ func (w *world) newPages() (*web.Web, *http.ServeMux, error) {
 		return nil, nil, err
 	}
 	pages, err := web.New(web.Options{
-		Store: w.Store, Stopper: closed{}, Starter: closed{}, Debugger: closed{}, Deployer: closed{}, Lines: lines, Fleet: f, Setup: first, Projects: projects, Builds: w.builds,
+		Store: w.Store, Stopper: closed{}, Starter: closed{}, Debugger: closed{}, Deployer: closed{}, Tasks: closed{}, Lines: lines, Fleet: f, Setup: first, Projects: projects, Builds: w.builds,
 		Version: "storybook", Started: w.started, Now: w.Now, PublicURL: func(*http.Request) string { return "https://ci.harbour.example" },
 	})
 	if err != nil {
