@@ -231,34 +231,34 @@ func tellErrors(n *normal) []*story {
 func tellExtreme(x *extreme) []*story {
 	var out []*story
 	hostile := url.QueryEscape(scene.Hostile[:190])
-	for _, p := range []struct{ view, path string }{
-		{"Home", "/?dashboard=everyones-activity"},
-		{"Home filtered", "/?dashboard=everyones-activity&author=" + hostile},
-		{"Projects", "/projects"},
-		{"Project", "/projects/hostile"},
-		{"Project with many branches", "/projects/large"},
-		{"Project branches", "/projects/large/branches"},
-		{"Branch", "/branches/" + signalbox.BranchID(x.workflow.ProjectID, x.workflow.BranchName)},
-		{"Deployment targets", "/projects/hostile/deployments"},
-		{"Activity", "/activity"},
-		{"Activity pipelines", "/activity?tab=pipelines"},
-		{"Queue", "/activity?tab=queue"},
-		{"Search", "/search?q=" + hostile},
-		{"Workflow", "/workflows/" + x.workflow.ID},
-		{"Workflow list", "/workflows/" + x.workflow.ID + "?view=list"},
-		{"Workflow file", "/workflows/" + x.workflow.ID + "?view=yaml"},
-		{"Workflow of 300 blocks", "/workflows/" + x.large.ID},
-		{"Timeline of 300 blocks", "/workflows/" + x.large.ID + "?view=timeline"},
-		{"Job", jobPath(x.job)},
-		{"Job that waits", jobPath(x.queued)},
-		{"Job with a long log", jobPath(x.longLog)},
-		{"Agents", "/agents"},
-		{"All agents", "/agents/all"},
-		{"Refused registrations", "/agents/refused"},
-		{"Agent type", "/agents/self_hosted/s1-linux?all=1"},
-		{"People", "/people"},
+	for _, p := range []struct{ view, state, path string }{
+		{"Home", "", "/?dashboard=everyones-activity"},
+		{"Home", "filters with ", "/?dashboard=everyones-activity&author=" + hostile},
+		{"Projects", "", "/projects"},
+		{"Project", "", "/projects/hostile"},
+		{"Project", "many workflows and ", "/projects/large"},
+		{"Project branches", "", "/projects/large/branches"},
+		{"Branch", "", "/branches/" + signalbox.BranchID(x.workflow.ProjectID, x.workflow.BranchName)},
+		{"Deployment targets", "", "/projects/hostile/deployments"},
+		{"Activity", "jobs, ", "/activity"},
+		{"Activity", "pipelines, ", "/activity?tab=pipelines"},
+		{"Activity", "queue, ", "/activity?tab=queue"},
+		{"Search", "", "/search?q=" + hostile},
+		{"Workflow", "graph, ", "/workflows/" + x.workflow.ID},
+		{"Workflow", "list, ", "/workflows/" + x.workflow.ID + "?view=list"},
+		{"Workflow", "file, ", "/workflows/" + x.workflow.ID + "?view=yaml"},
+		{"Workflow", "300 blocks, ", "/workflows/" + x.large.ID},
+		{"Workflow", "timeline of 300 blocks, ", "/workflows/" + x.large.ID + "?view=timeline"},
+		{"Job", "", jobPath(x.job)},
+		{"Job that waits", "", jobPath(x.queued)},
+		{"Job", "long log, ", jobPath(x.longLog)},
+		{"Agents", "", "/agents"},
+		{"All agents", "", "/agents/all"},
+		{"Refused registrations", "", "/agents/refused"},
+		{"Agent type", "", "/agents/self_hosted/s1-linux?all=1"},
+		{"People", "", "/people"},
 	} {
-		out = append(out, &story{View: p.view, State: "hostile and large", World: worldExtreme, Role: admin, Path: p.path})
+		out = append(out, &story{View: p.view, State: p.state + "hostile text", World: worldExtreme, Role: admin, Path: p.path})
 	}
 	return out
 }
