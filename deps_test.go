@@ -36,6 +36,9 @@ var forbidden = []struct {
 	{[]string{"setup", "people", "project"}, []string{"api", "web", "server"}, "the pages and the API call them, not the other way round"},
 	{[]string{"logline"}, []string{"api", "web", "server", "engine", "dispatch", "secret"}, "where lines are follows from what is stored of a log, and from nothing else"},
 	{[]string{"joblog"}, []string{"logline"}, "what is derived from a log does not decide what is stored of it"},
+	{[]string{"storybook/scene"}, []string{"web", "api", "server", "engine", "dispatch"}, "tests of pages write scenes too, and a scene is what is stored, however it would have come there"},
+	{[]string{"storybook"}, []string{"api", "server", "dispatch"}, "what the storybook shows are the pages, and nothing in it moves"},
+	{[]string{"store", "web", "api", "server", "engine", "dispatch"}, []string{"storybook"}, "made-up data is for whoever looks at pages, and for tests"},
 	{
 		[]string{"store", "queue", "joblog", "logline", "engine", "dispatch", "fleet", "api", "web"},
 		[]string{"metrics"},
@@ -153,7 +156,7 @@ var owners = []struct {
 	},
 	{
 		[]string{"github.com/chromedp"},
-		[]string{"web/browse", "web", "journey", "e2e"},
+		[]string{"web/browse", "web", "storybook", "journey", "e2e"},
 		true, "only browser tests drive a browser",
 	},
 	{

@@ -24,4 +24,3 @@ func Status(err error) int {
 	}
 	return http.StatusInternalServerError
 }
-

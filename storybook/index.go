@@ -30,7 +30,6 @@ type indexView struct {
 
 type indexStory struct {
 	State, World, Who string
-	Address           string // of the page
 	Open              string
 	Fields            [][2]string // of the form that is sent; none is a link
 }
@@ -39,9 +38,6 @@ type indexTheme struct {
 	Name, Value string
 	Current     bool
 }
-
-// maxShown is how much of an address the list shows.
-const maxShown = 90
 
 func newIndexBody(stories []*story, theme string) indexBody {
 	b := indexBody{Stories: len(stories), Display: displayPath, Back: Path}
@@ -56,12 +52,9 @@ func newIndexBody(stories []*story, theme string) indexBody {
 			at[s.View] = i
 			b.Views = append(b.Views, indexView{Name: s.View})
 		}
-		x := indexStory{State: s.State, World: s.World, Who: string(s.Role), Address: s.Path, Open: Path + "/open?story=" + s.id()}
+		x := indexStory{State: s.State, World: s.World, Who: string(s.Role), Open: Path + "/open?story=" + s.id()}
 		if s.Role == nobody {
 			x.Who = "nobody"
-		}
-		if len(x.Address) > maxShown {
-			x.Address = x.Address[:maxShown] + "…"
 		}
 		for name, values := range s.Form {
 			for _, v := range values {

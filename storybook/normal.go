@@ -19,7 +19,7 @@ type normal struct {
 	bare, tag, pull               *signalbox.Workflow
 	ends                          map[signalbox.Reason]*signalbox.Job
 	waits                         map[string]*signalbox.Job // by agent type
-	offered, stopped, canceled    *signalbox.Job
+	offered, canceled             *signalbox.Job
 	again                         *signalbox.Job
 	tasks                         *taskSet
 }

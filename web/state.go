@@ -199,6 +199,7 @@ var endReasons = map[signalbox.Reason]string{
 	signalbox.ReasonWithdrawn:         "no agent fetched it. Your code is not the cause",
 	signalbox.ReasonStartFailed:       "the agent could not start it. Your code is not the cause",
 	signalbox.ReasonImagePull:         "an image of its containers could not be pulled; the log says which. Your code is not the cause",
+	signalbox.ReasonLeaseEnded:        "the agent had not reached the server for as long as its type allows. Your code is not the cause",
 	signalbox.ReasonAgentError:        "the agent could not run it; the log says why. Your code is not the cause",
 }
 

@@ -18,6 +18,19 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
+// Whatever ends something otherwise than by passing has a sentence.
+func TestEveryEndHasAReason(t *testing.T) {
+	for _, r := range []signalbox.Reason{
+		signalbox.ReasonMalformed, signalbox.ReasonStuck, signalbox.ReasonInternal, signalbox.ReasonStrategy, signalbox.ReasonFastFailing, signalbox.ReasonDeleted, signalbox.ReasonTimeout,
+		signalbox.ReasonAgentLost, signalbox.ReasonAgentRestarted, signalbox.ReasonAgentDisconnected, signalbox.ReasonInterrupted, signalbox.ReasonWithdrawn, signalbox.ReasonStartFailed,
+		signalbox.ReasonImagePull, signalbox.ReasonLeaseEnded, signalbox.ReasonAgentError,
+	} {
+		if endReasons[r] == "" {
+			t.Errorf("an end for the reason %q says nothing", r)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	now := time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)
 	sp := func(s string) string { return strings.ReplaceAll(s, nbsp, " ") }
