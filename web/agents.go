@@ -22,7 +22,7 @@ type typeRow struct {
 	Known            bool       // false when jobs ask for a type that nobody made
 	Agents           []agentRow // the first of them
 	Total, More      int        // how many there are, and how many are not listed
-	Busy, Idle, Gone int        // Gone counts the agents that are silent or in quarantine
+	Busy, Idle, Gone int        // Gone counts the agents that are silent, in quarantine or about to leave
 	Waiting, Running int
 	BusyWidth        int // of 100, for the meter
 	IdleWidth        int
@@ -225,7 +225,11 @@ func (w *Web) countAgents(row *typeRow, agents []*signalbox.Agent, seen map[stri
 		case lampIdle:
 			row.Idle++
 		default:
-			row.Busy++
+			if a.AttemptID == "" { // it is about to leave, and takes no job
+				row.Gone++
+			} else {
+				row.Busy++
+			}
 		}
 	}
 	if row.Total = len(agents); row.Total == 0 {
