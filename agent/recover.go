@@ -149,6 +149,30 @@ func (a *Agent) closeLog(ctx context.Context, sp *spool, j lastJob) {
 	_ = sp.Event(ctx, agentapi.Event{Event: agentapi.EventJobFinished, Timestamp: now.Unix(), Result: string(j.Result)})
 }
 
+// loggedResult returns the result with which the log of a job ends, "" when it was cut off before.
+func (a *Agent) loggedResult(name string) signalbox.JobResult {
+	if name == "" {
+		return ""
+	}
+	sp, _, err := openSpool(filepath.Join(a.spoolDir(), name+spoolSuffix), a.log)
+	if err != nil {
+		return "" // whoever delivers the log says so
+	}
+	defer sp.close()
+	var last agentapi.Event
+	_ = sp.records(sp.freed, 1<<62, func(r record) bool {
+		var e agentapi.Event
+		if r.kind == kindEvent && json.Unmarshal(r.payload, &e) == nil {
+			last = e
+		}
+		return true
+	})
+	if last.Event != agentapi.EventJobFinished {
+		return ""
+	}
+	return signalbox.JobResult(last.Result)
+}
+
 // lastDirective returns the kind of the last event that is not output, and the command that was not finished, if any.
 func (s *spool) lastDirective() (last string, open *agentapi.Event) {
 	_ = s.records(s.freed, 1<<62, func(r record) bool {
@@ -179,6 +203,10 @@ func (a *Agent) resume(ctx context.Context) (access, *lastJob, bool) {
 	job, hasJob := loadJSON[lastJob](a.jobFile())
 	if hasJob && job.Phase == phaseStarted {
 		job.Phase, job.Result, job.Reason = phaseFinished, signalbox.JobFailed, signalbox.ReasonAgentRestarted
+		// Killed between the end of its log and this note of its end, the job did end. Why one failed stands nowhere.
+		if r := a.loggedResult(job.Spool); r == signalbox.JobPassed || r == signalbox.JobStopped {
+			job.Result, job.Reason = r, signalbox.ReasonNone
+		}
 	}
 	if who.Fingerprint != a.fingerprint() {
 		// Other settings are another agent; but the old one's job needs its end first.

@@ -191,6 +191,50 @@ func TestCompleteLogGetsNoSecondEnd(t *testing.T) {
 	}
 }
 
+// TestResultInTheLog: an agent that was killed after the last event of a log was written and before it noted the result
+// reports what the log says; without that event, or when only the log would know why the job failed, the job was cut off.
+func TestResultInTheLog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		last   agentapi.Event
+		result signalbox.JobResult
+		reason signalbox.Reason
+	}{
+		"passed":  {agentapi.Event{Event: agentapi.EventJobFinished, Result: "passed"}, signalbox.JobPassed, signalbox.ReasonNone},
+		"stopped": {agentapi.Event{Event: agentapi.EventJobFinished, Result: "stopped"}, signalbox.JobStopped, signalbox.ReasonNone},
+		"failed":  {agentapi.Event{Event: agentapi.EventJobFinished, Result: "failed"}, signalbox.JobFailed, signalbox.ReasonAgentRestarted},
+		"cut off": {agentapi.Event{Event: agentapi.EventCmdStarted, Directive: "make"}, signalbox.JobFailed, signalbox.ReasonAgentRestarted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, err := New(newHub(t, "true").config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.dir = t.TempDir()
+			a.saveAccess("test-agent", "token")
+			sp, err := createSpool(a.spoolDir(), "log", 0, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range []agentapi.Event{{Event: agentapi.EventJobStarted}, tt.last} {
+				if err := sp.Event(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := sp.saveMeta(spoolMeta{JobID: "j"}); err != nil {
+				t.Fatal(err)
+			}
+			sp.close()
+			if err := a.saveJob(lastJob{JobID: "j", Phase: phaseStarted, Spool: "log"}); err != nil {
+				t.Fatal(err)
+			}
+			_, j, ok := a.resume(t.Context())
+			if !ok || j == nil || j.Phase != phaseFinished || j.Result != tt.result || j.Reason != tt.reason {
+				t.Errorf("%v %+v", ok, j)
+			}
+		})
+	}
+}
+
 // TestSpoolIsRemovedInTwoSteps: whatever a kill leaves of a spool that was being removed is gone after the next start.
 func TestSpoolIsRemovedInTwoSteps(t *testing.T) {
 	for name, left := range map[string]string{"only the records": ".meta", "only where they go": ""} {
