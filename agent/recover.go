@@ -134,7 +134,7 @@ func (a *Agent) closeLog(ctx context.Context, sp *spool, j lastJob) {
 	}
 	now := time.Now()
 	last, open := sp.lastDirective()
-	if last == agentapi.EventJobFinished {
+	if last.Event == agentapi.EventJobFinished {
 		return
 	}
 	text := "\n[" + why + " The job's processes were ended. What it printed in the last moments may be missing.]\n"
@@ -159,28 +159,21 @@ func (a *Agent) loggedResult(name string) signalbox.JobResult {
 		return "" // whoever delivers the log says so
 	}
 	defer sp.close()
-	var last agentapi.Event
-	_ = sp.records(sp.freed, 1<<62, func(r record) bool {
-		var e agentapi.Event
-		if r.kind == kindEvent && json.Unmarshal(r.payload, &e) == nil {
-			last = e
-		}
-		return true
-	})
+	last, _ := sp.lastDirective()
 	if last.Event != agentapi.EventJobFinished {
 		return ""
 	}
 	return signalbox.JobResult(last.Result)
 }
 
-// lastDirective returns the kind of the last event that is not output, and the command that was not finished, if any.
-func (s *spool) lastDirective() (last string, open *agentapi.Event) {
+// lastDirective returns the last event that is not output, and the command that was not finished, if any.
+func (s *spool) lastDirective() (last agentapi.Event, open *agentapi.Event) {
 	_ = s.records(s.freed, 1<<62, func(r record) bool {
 		var e agentapi.Event
 		if r.kind != kindEvent || json.Unmarshal(r.payload, &e) != nil {
 			return true
 		}
-		last = e.Event
+		last = e
 		switch e.Event {
 		case agentapi.EventCmdStarted:
 			open = &e
