@@ -182,9 +182,12 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	f := newFront(t, addresses...)
 	const agents, blocks, jobs, lines = 3, 4, 3, 150
 	w.agentsAt(strings.TrimPrefix(f.URL, "http://"), agents)
-	l := w.begin(blocks, jobs, lines)
+	l := w.hold(blocks, jobs, lines)
 	swaps, away := 0, time.Duration(0)
 	for over := false; !over; {
+		if swaps >= 4 {
+			l.release()
+		}
 		for _, build := range []string{next, program} {
 			for _, replica := range all {
 				away = max(away, replica.replace(build))
@@ -207,9 +210,6 @@ func upgradeUnderLoad(t *testing.T, database, next string) {
 	}
 	if n := f.reset.Load(); n > int64(swaps) {
 		t.Errorf("%d connections were reset in %d swaps", n, swaps)
-	}
-	if swaps < 4 {
-		t.Errorf("only %d swaps while jobs ran; make them longer", swaps)
 	}
 	t.Logf("%d swaps, each at most %v; %d requests answered, %d connections refused while no server ran, %d reset unread, %d left without an answer, at most %v without an answer",
 		swaps, away.Round(time.Millisecond), f.answered.Load(), f.refused.Load(), f.reset.Load(), f.broken.Load(), f.longest.Round(time.Millisecond))

@@ -42,6 +42,7 @@ type workload struct {
 	*world
 	id, pipeline        string
 	ran                 string // where jobs note that they ran
+	end                 string // the jobs of the last block wait for this file
 	blocks, jobs, lines int
 	ended               chan struct{}
 	d                   description
@@ -60,8 +61,18 @@ func emptyWorld(t *testing.T, database string) *world {
 // begin starts a workload on agents of the type s1-kill and returns when a job runs.
 func (w *world) begin(blocks, jobs, lines int) *workload {
 	w.Helper()
-	l := &workload{world: w, ran: filepath.Join(w.dir, "ran"), blocks: blocks, jobs: jobs, lines: lines, ended: make(chan struct{})}
+	l := w.hold(blocks, jobs, lines)
+	l.release()
+	return l
+}
+
+// hold begins a workload that does not end before it is released, however fast the machine is.
+func (w *world) hold(blocks, jobs, lines int) *workload {
+	w.Helper()
+	l := &workload{world: w, ran: filepath.Join(w.dir, "ran"), end: filepath.Join(w.dir, "end"), blocks: blocks, jobs: jobs, lines: lines, ended: make(chan struct{})}
 	pipeline := strings.ReplaceAll(numbersPipeline(blocks, jobs, lines), "commands:\n", "commands:\n            - 'echo \"$SEMAPHORE_JOB_ID\" >> "+l.ran+"'\n")
+	before, last, _ := strings.Cut(pipeline, fmt.Sprintf("name: Block %d\n", blocks))
+	pipeline = before + fmt.Sprintf("name: Block %d\n", blocks) + strings.ReplaceAll(last, "; done'\n", fmt.Sprintf("; done; until [ -e %s ]; do %s; done'\n", l.end, aMoment))
 	pipeline += "execution_time_limit: {hours: 24}\n"
 	bare, _ := w.repository("numbers", pipeline)
 	w.run("project", "create", "numbers", "--git", bare)
@@ -77,6 +88,14 @@ func (w *world) begin(blocks, jobs, lines int) *workload {
 		l.d = w.followThrough(l.id)
 	}()
 	return l
+}
+
+// release lets the workload end.
+func (l *workload) release() {
+	l.Helper()
+	if err := os.WriteFile(l.end, nil, 0o600); err != nil {
+		l.Fatal(err)
+	}
 }
 
 // over tells whether the workload has ended, after at most some time.

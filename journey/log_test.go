@@ -77,7 +77,6 @@ func TestJourneyJ9StopRunningJob(t *testing.T) {
 	w.stay()
 	w.press("Stop…")
 	w.press("Stop")
-	w.open(eval[string](w, `location.pathname`))
 	w.shows("#head .st", "Stopped")
 	w.shows(".log-rows .du", "0:")
 	w.picture("job-stopped")

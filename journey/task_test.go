@@ -2,8 +2,6 @@ package journey
 
 import (
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // Somebody makes a task with a parameter that is asked for and one with choices, runs it from its page, and the job has the values.
@@ -42,7 +40,7 @@ blocks:
 	}
 	w.stayed()
 	w.fill(`[name="row.0.name"]`, "VERSION")
-	w.do(chromedp.Click(`[name="row.0.required"]`))
+	w.click(`[name="row.0.required"]`)
 	w.press("Add a parameter")
 	w.fill(`[name="row.1.name"]`, "WHERE")
 	w.fill(`[name="row.1.options"]`, "north\nsouth")
@@ -70,7 +68,7 @@ blocks:
 		t.Errorf("the form holds %q", kept)
 	}
 	w.picture("task-run")
-	w.do(chromedp.SetValue(`[name="p.WHERE"]`, "south"))
+	w.choose(`[name="p.WHERE"]`, "south")
 	w.press("Run it")
 	w.shows("#head .st", "Passed")
 	w.press("The same as a list")

@@ -81,7 +81,7 @@ promotions:
 	w.shows("h1", "Sell things")
 	w.press("Promote…")
 	w.fill(`[name="p.VERSION"]`, "1.2.3")
-	w.do(chromedp.SetValue(`[name="p.WHERE"]`, "south"))
+	w.choose(`[name="p.WHERE"]`, "south")
 	// Something happens in the workflow meanwhile: what is filled in stays.
 	was := eval[string](w, `(document.querySelector("#pipelines").was = true, document.querySelector('[name="p.VERSION"]').value)`)
 	w.signalbox("pipeline", "promote", eval[string](w, `new URL(document.querySelector("#pipelines form").action).pathname.split("/")[4]`), "Production", "--param", "VERSION=1.0", "--param", "WHERE=north")
@@ -209,7 +209,7 @@ blocks:
 	background := func() string { return eval[string](w, "getComputedStyle(document.body).backgroundColor") }
 	light := background()
 	for _, c := range []struct{ press, theme string }{{"Dark", "dark"}, {"Light", "light"}} {
-		w.do(chromedp.Click("summary[aria-label^=Account]"))
+		w.click("summary[aria-label^=Account]")
 		w.press(c.press)
 		w.until("the page is "+c.theme, func() bool {
 			got, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](`document.documentElement.dataset.theme ?? ""`))
@@ -267,7 +267,7 @@ blocks:
 	if typed := eval[string](w, `document.querySelector('main input[name="q"]').value`); typed != "ga" {
 		t.Errorf("the field holds %q", typed)
 	}
-	w.do(chromedp.Click("summary[aria-label^=Account]"))
+	w.click("summary[aria-label^=Account]")
 	w.press("Switch single keys off")
 	w.shows(".menu", "Switch single keys on")
 	w.keys("g", "a")

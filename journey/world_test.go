@@ -290,12 +290,41 @@ func (w *world) open(path string) {
 	w.do(chromedp.Navigate(path), chromedp.WaitReady("body"))
 }
 
-// fill puts a text into a field as somebody would who types it.
+// fill puts a text into a field as somebody would who types it. A page that is made fresh meanwhile has another field: that one then.
 func (w *world) fill(selector, text string) {
 	w.Helper()
+	field := fmt.Sprintf(`document.querySelector(%q)`, selector)
 	w.do(chromedp.WaitVisible(selector))
-	eval[bool](w, fmt.Sprintf(`(document.querySelector(%q).value = "", true)`, selector))
-	w.do(chromedp.SendKeys(selector, text))
+	w.until(selector+" holds "+text, func() bool {
+		_, err := chromedp.Run(w.ctx, chromedp.Evaluate[bool](`(`+field+`.value = "", true)`))
+		if err != nil || chromedp.Do(w.ctx, chromedp.SendKeys(selector, text)) != nil {
+			return false
+		}
+		holds, err := chromedp.Run(w.ctx, chromedp.Evaluate[string](field+`.value`))
+		return err == nil && holds == text
+	})
+}
+
+// choose picks one of the options of a field.
+func (w *world) choose(selector, value string) {
+	w.Helper()
+	w.in(selector, fmt.Sprintf(`(el) => { el.value = %q; el.dispatchEvent(new Event("change", {bubbles: true})); return el.value === %[1]q; }`, value))
+}
+
+// click clicks what a selector finds.
+func (w *world) click(selector string) {
+	w.Helper()
+	w.in(selector, `(el) => { el.click(); return true; }`)
+}
+
+// in calls a function with the element that a selector finds, until it returns true.
+func (w *world) in(selector, function string) {
+	w.Helper()
+	w.until("there is "+selector, func() bool {
+		ok, err := chromedp.Run(w.ctx, chromedp.Evaluate[bool](fmt.Sprintf(
+			`((el) => el !== null && el.checkVisibility() && (%s)(el))(document.querySelector(%q))`, function, selector)))
+		return err == nil && ok
+	})
 }
 
 // press clicks the button or link of the main part, or else of the page, that has this text, and waits for the page that follows when it
@@ -332,10 +361,14 @@ func (w *world) shows(selector, text string) {
 	}
 }
 
-// eval returns what an expression is in the page.
+// eval returns what an expression is in the page, or in the next one when this one is being left.
 func eval[T any](w *world, expression string) T {
 	w.Helper()
 	v, err := chromedp.Run(w.ctx, chromedp.Evaluate[T](expression))
+	for end := time.Now().Add(patience); err != nil && strings.Contains(err.Error(), "navigated or closed") && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		v, err = chromedp.Run(w.ctx, chromedp.Evaluate[T](expression))
+	}
 	if err != nil {
 		w.Fatalf("%s: %v", expression, err)
 	}

@@ -114,6 +114,7 @@ func TestLogViewer(t *testing.T) {
 		getSelection().setBaseAndExtent(row.firstChild, 2, row.firstChild, 5);
 	})()`), chromedp.Evaluate[chromedp.Void](`location.hash = "#L7003"`))
 	sees("the other end of a selection", "L7003")
+	sees("and the lines before it, which may come with other lines", "L7000")
 	browse.Do(t, ctx, chromedp.Evaluate[chromedp.Void](`(() => {
 		const row = document.querySelector("#L7003 .tx");
 		getSelection().setBaseAndExtent(document.querySelector("#L7000 .tx").firstChild, 1, row.firstChild, 4);
