@@ -108,19 +108,7 @@ type Agent struct {
 	ChangedAt     time.Time // any change of this row; heartbeats are kept elsewhere
 }
 
-// HeardOf returns when an agent was last heard of for all that this server can know: a heartbeat, its registration, or, where
-// both are older, the start of the server, before which nobody could listen.
-func (a *Agent) HeardOf(seen, started time.Time) time.Time {
-	at := started
-	for _, t := range []time.Time{seen, a.CreatedAt} {
-		if t.After(at) {
-			at = t
-		}
-	}
-	return at
-}
-
 // Suspect tells whether an agent is connected and was not heard of for a while.
 func (a *Agent) Suspect(seen, started, now time.Time) bool {
-	return a.State == AgentRegistered && now.Sub(a.HeardOf(seen, started)) > SuspectAfter
+	return a.State == AgentRegistered && now.Sub(a.Pulse(seen).HeardOf(started)) > SuspectAfter
 }

@@ -89,7 +89,8 @@ func (w *Web) showAgent(rw http.ResponseWriter, r *http.Request, typeName, name 
 		}
 		lamp := lampGone
 		if b.Here = a.GoneAt.IsZero() && a.State == signalbox.AgentRegistered; a.GoneAt.IsZero() {
-			lamp = agentLamp(a, a.HeardOf(seen.At, w.o.Started), t, tx.Now)
+			pulse := a.Pulse(seen.At)
+			lamp = agentLamp(pulse, pulse.HeardOf(w.o.Started), t, tx.Now)
 		}
 		b.Agent = newAgentRow(a, seen.At, lamp, tx.Now)
 		b.Busy, b.Off, b.Aside = a.AttemptID != "", !a.DrainAt.IsZero() || !a.DisabledAt.IsZero(), a.Quarantine != nil

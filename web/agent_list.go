@@ -100,7 +100,8 @@ func (w *Web) findAgents(tx *store.Tx, b *agentListBody, q url.Values) error {
 		if b.Type != "" && a.AgentType != b.Type || b.OS != "" && system != b.OS || b.Version != "" && a.Version != b.Version || !matches(a, words, b.Manage) {
 			continue
 		}
-		lamp := agentLamp(a, a.HeardOf(seen[a.ID].At, w.o.Started), known[a.AgentType], tx.Now)
+		pulse := a.Pulse(seen[a.ID].At)
+		lamp := agentLamp(pulse, pulse.HeardOf(w.o.Started), known[a.AgentType], tx.Now)
 		if b.State == "" || lamp.Word == b.State {
 			hits = append(hits, hit{a, lamp})
 		}

@@ -105,21 +105,16 @@ func TestManyAgents(t *testing.T) {
 // An agent that is to leave and has no job is not busy.
 func TestWhoCountsAsBusy(t *testing.T) {
 	now := time.Now()
-	agent := func(attempt string, drains bool) *signalbox.Agent {
+	agent := func(attempt string, drains bool) agentPulse {
 		a := &signalbox.Agent{ID: signalbox.NewID(), Name: "a", State: signalbox.AgentRegistered, AttemptID: attempt, JobID: attempt, CreatedAt: now}
 		if drains {
 			a.DrainAt, a.DisabledAt = now, now
 		}
-		return a
+		p := a.Pulse(now)
+		return agentPulse{&p, agentLamp(p, now, nil, now)}
 	}
-	w := &Web{o: Options{Started: now}}
 	var row typeRow
-	all := []*signalbox.Agent{agent("", false), agent("job", false), agent("", true), agent("job", true)}
-	seen := map[string]store.Seen{}
-	for _, a := range all {
-		seen[a.ID] = store.Seen{AgentID: a.ID, At: now, State: "waiting-for-jobs"}
-	}
-	w.countAgents(&row, all, seen, nil, now)
+	row.count([]agentPulse{agent("", false), agent("job", false), agent("", true), agent("job", true)})
 	if row.Busy != 2 || row.Idle != 1 || row.Gone != 1 || typeSentence(typeRow{Known: true, Total: row.Total, Busy: row.Busy}) != "2 of 4\u00a0agents busy" {
 		t.Errorf("%d busy, %d idle, %d away", row.Busy, row.Idle, row.Gone)
 	}

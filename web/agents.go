@@ -182,11 +182,7 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	agents, err := tx.Agents("")
-	if err != nil {
-		return nil, err
-	}
-	seen, err := tx.LastSeen()
+	pulses, err := tx.Pulses()
 	if err != nil {
 		return nil, err
 	}
@@ -194,38 +190,57 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 	for _, t := range types {
 		known[t.Name] = t
 	}
-	of := map[string][]*signalbox.Agent{}
-	for _, a := range agents {
-		of[a.AgentType] = append(of[a.AgentType], a)
+	of := map[string][]agentPulse{}
+	for _, p := range pulses {
+		of[p.AgentType] = append(of[p.AgentType], agentPulse{p, agentLamp(*p, p.HeardOf(w.o.Started), known[p.AgentType], now)})
 	}
 	rows := make([]typeRow, len(loads))
+	shown := map[string][]agentPulse{}
+	var ids []string
 	for i, l := range loads {
 		row := typeRow{Name: l.name, Known: known[l.name] != nil, Waiting: l.waiting, Running: l.running}
 		if row.Known {
 			row.URL = typesPath + url.PathEscape(l.name)
 		}
-		w.countAgents(&row, of[l.name], seen, known[l.name], now)
+		shown[l.name] = row.count(of[l.name])
+		for _, p := range shown[l.name] {
+			ids = append(ids, p.ID)
+		}
 		row.Sentence = typeSentence(row)
 		rows[i] = row
 	}
+	agents, err := tx.AgentsByID(ids)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		for _, p := range shown[rows[i].Name] {
+			if a := agents[p.ID]; a != nil {
+				rows[i].Agents = append(rows[i].Agents, newAgentRow(a, p.SeenAt, p.lamp, now))
+			}
+		}
+	}
 	return rows, nil
+}
+
+type agentPulse struct {
+	*signalbox.Pulse
+	lamp Lamp
 }
 
 // agentsShown is how many agents of a type a list of types shows: those that ask for attention first.
 const agentsShown = 50
 
-func (w *Web) countAgents(row *typeRow, agents []*signalbox.Agent, seen map[string]store.Seen, t *signalbox.AgentType, now time.Time) {
-	lamps := make(map[string]Lamp, len(agents))
+// count counts the agents of a type, and returns those that a list shows.
+func (row *typeRow) count(agents []agentPulse) []agentPulse {
 	for _, a := range agents {
-		lamp := agentLamp(a, a.HeardOf(seen[a.ID].At, w.o.Started), t, now)
-		lamps[a.ID] = lamp
-		switch lamp {
+		switch a.lamp {
 		case lampLost, lampSuspect, lampAside:
 			row.Gone++
 		case lampIdle:
 			row.Idle++
 		default:
-			if a.AttemptID == "" { // it is about to leave, and takes no job
+			if !a.Working { // it is about to leave, and takes no job
 				row.Gone++
 			} else {
 				row.Busy++
@@ -233,18 +248,16 @@ func (w *Web) countAgents(row *typeRow, agents []*signalbox.Agent, seen map[stri
 		}
 	}
 	if row.Total = len(agents); row.Total == 0 {
-		return
+		return nil
 	}
 	row.BusyWidth = 100 * row.Busy / row.Total
 	row.IdleWidth = 100 - 100*(row.Busy+row.Gone)/row.Total
 	if row.Total > agentsShown {
 		agents = slices.Clone(agents)
-		slices.SortStableFunc(agents, func(a, b *signalbox.Agent) int { return cmp.Compare(lamps[b.ID].attention(), lamps[a.ID].attention()) })
+		slices.SortStableFunc(agents, func(a, b agentPulse) int { return cmp.Compare(b.lamp.attention(), a.lamp.attention()) })
 		agents, row.More = agents[:agentsShown], row.Total-agentsShown
 	}
-	for _, a := range agents {
-		row.Agents = append(row.Agents, newAgentRow(a, seen[a.ID].At, lamps[a.ID], now))
-	}
+	return agents
 }
 
 // attention is how much an agent's state asks for somebody.
@@ -298,24 +311,25 @@ func agentNote(a *signalbox.Agent) string {
 	return ""
 }
 
-func agentLamp(a *signalbox.Agent, seen time.Time, t *signalbox.AgentType, now time.Time) Lamp {
+// agentLamp is how an agent stands that was last heard of at a time.
+func agentLamp(p signalbox.Pulse, heard time.Time, t *signalbox.AgentType, now time.Time) Lamp {
 	limit := signalbox.IdleLostAfter
-	if a.AttemptID != "" {
+	if p.Working {
 		limit = signalbox.DefaultLostAfter
 		if t != nil && t.LostAfter > 0 {
 			limit = t.LostAfter
 		}
 	}
 	switch {
-	case !seen.IsZero() && now.Sub(seen) > limit:
+	case !heard.IsZero() && now.Sub(heard) > limit:
 		return lampLost
-	case !a.DrainAt.IsZero() || !a.DisabledAt.IsZero():
+	case p.Leaving:
 		return lampDraining
-	case !a.QuarantinedAt.IsZero():
+	case p.Aside:
 		return lampAside
-	case a.State == signalbox.AgentRegistered && now.Sub(seen) > signalbox.SuspectAfter:
+	case p.Connected && now.Sub(heard) > signalbox.SuspectAfter:
 		return lampSuspect
-	case a.AttemptID != "":
+	case p.Working:
 		return lampBusy
 	}
 	return lampIdle

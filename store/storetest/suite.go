@@ -53,6 +53,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Problems", testProblems},
 		{"Leases", testLeases},
 		{"Heartbeats", testHeartbeats},
+		{"Pulses", testPulses},
 		{"Task", testTask},
 		{"TaskTimes", testTaskTimes},
 		{"TaskRun", testTaskRun},
