@@ -12,21 +12,25 @@ type waker interface {
 	notify(keys []string)
 	watch(keys []string) (<-chan struct{}, func())
 	run(ctx context.Context) error
+	moment() string
+	changedSince(moment string, keys []string) bool
 }
 
 // localWaker is the fan-out within one process.
 type localWaker struct {
 	mu       sync.Mutex
 	watchers map[string]map[chan struct{}]struct{}
+	recent   recent
 }
 
 func newLocalWaker() *localWaker {
-	return &localWaker{watchers: map[string]map[chan struct{}]struct{}{}}
+	return &localWaker{watchers: map[string]map[chan struct{}]struct{}{}, recent: newRecent()}
 }
 
 func (w *localWaker) notify(keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.recent.add(keys)
 	for _, k := range keys {
 		for c := range w.watchers[k] {
 			poke(c)
@@ -43,6 +47,7 @@ func (w *localWaker) notify(keys []string) {
 func (w *localWaker) notifyAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.recent.forget()
 	for _, set := range w.watchers {
 		for c := range set {
 			poke(c)

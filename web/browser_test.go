@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -144,7 +145,12 @@ func TestBrowserLive(t *testing.T) {
 
 	// A job's state changes while its workflow is open.
 	workflow := s.url + "/workflows/" + s.workflow.ID
-	browse.Do(t, ctx, chromedp.Navigate(workflow), chromedp.WaitReady("#graph"))
+	// Nothing has changed since the page was made: it is not loaded again when its topics are followed.
+	browse.Do(t, ctx, chromedp.Navigate(workflow), chromedp.WaitReady("#graph"),
+		chromedp.Poll[chromedp.Void](`performance.getEntriesByType("resource").some((e) => e.name.includes("/ui/changed?"))`), chromedp.Sleep(300*time.Millisecond))
+	if browse.Run(t, ctx, chromedp.Evaluate[bool](`performance.getEntriesByType("resource").some((e) => e.name === location.href)`)) {
+		t.Error("the page was loaded again, although nothing has changed")
+	}
 	s.write(func(tx *store.Tx) error {
 		j, err := tx.Job(s.queued.ID)
 		if err != nil {

@@ -212,3 +212,26 @@ func tell(ctx context.Context, s *stream, all *watched) error {
 		}
 	}
 }
+
+// momentKey is where a request keeps the store's moment before the page was read.
+type momentKey struct{}
+
+func momentOf(r *http.Request) string {
+	moment, _ := r.Context().Value(momentKey{}).(string)
+	return moment
+}
+
+// getChanged tells a page whether it has to be loaded again: whether a topic has changed since the moment that the page was made of.
+func (w *Web) getChanged(rw http.ResponseWriter, r *http.Request) error {
+	topics, err := topicsOf(r)
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for _, t := range topics {
+		keys = append(keys, t.keys...)
+	}
+	rw.Header().Set("Content-Type", "application/json; charset=utf-8")
+	rw.Header().Set("Cache-Control", "no-store")
+	return json.NewEncoder(rw).Encode(map[string]bool{"changed": w.o.Store.ChangedSince(r.URL.Query().Get("since"), keys...)})
+}

@@ -51,6 +51,7 @@ type Shell struct {
 	Keys    bool     // single keys do something
 	Jump    string   // what the jump-to box holds
 	Path    string   // of the page, to come back to
+	Moment  string   // of the store, before the page was read
 	packed  bool     // the browser takes gzip
 	Wide    bool
 	Narrow  bool
@@ -73,7 +74,7 @@ type page struct {
 
 // shell fills what does not depend on the page.
 func (w *Web) shell(r *http.Request, tx *store.Tx) (Shell, error) {
-	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI(), packed: takesGzip(r)}
+	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI(), Moment: momentOf(r), packed: takesGzip(r)}
 	if s.User = route.ActorFrom(r.Context()).User; s.User != nil {
 		s.Initial = initials(s.User.Name)
 	}

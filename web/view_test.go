@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -270,6 +271,45 @@ func TestEvents(t *testing.T) {
 		if status, _ := s.get("/ui/events?topics=queue&wait=" + bad); status != 400 {
 			t.Errorf("waiting for %q answers %d", bad, status)
 		}
+	}
+}
+
+// A page knows the moment that it was made of, and can ask whether anything has changed since.
+func TestChangedSince(t *testing.T) {
+	s := newBusySite(t)
+	_, text := s.get("/workflows/" + s.workflow.ID)
+	m := regexp.MustCompile(`data-topics="([^"]+)" data-moment="([^"]+)"`).FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("the page does not say of which moment it is")
+	}
+	changed := func(topics, since string) string {
+		status, text := s.get("/ui/changed?topics=" + url.QueryEscape(topics) + "&since=" + url.QueryEscape(since))
+		return fmt.Sprint(status, " ", text)
+	}
+	own := strings.ReplaceAll(m[1], " ", ",")
+	const yes, no = "200 {\"changed\":true}\n", "200 {\"changed\":false}\n"
+	if got := changed(own, m[2]); got != no {
+		t.Errorf("nothing has changed, and the answer is %s", got)
+	}
+	s.write(func(tx *store.Tx) error {
+		p, err := tx.Pipeline(s.pipeline.ID)
+		if err != nil {
+			return err
+		}
+		return tx.UpdatePipeline(p, "engine", "test", "")
+	})
+	for _, c := range []struct{ topics, since, want string }{
+		{own, m[2], yes},
+		{"agents", m[2], no},
+		{"agents", "", yes},
+		{"agents", "of another server.1", yes},
+	} {
+		if got := changed(c.topics, c.since); got != c.want {
+			t.Errorf("%s since %q: %s", c.topics, c.since, got)
+		}
+	}
+	if got := changed("nonsense", m[2]); !strings.HasPrefix(got, "400 ") {
+		t.Errorf("a topic that is none: %s", got)
 	}
 }
 

@@ -114,7 +114,7 @@ func (w *Web) Routes() []route.Route {
 	page := func(pattern string, access route.Access, h route.Handler) route.Route {
 		return route.Route{Pattern: pattern, Access: access, Style: route.Page, Handler: func(rw http.ResponseWriter, r *http.Request) error {
 			setHeaders(rw.Header())
-			return h(rw, r)
+			return h(rw, r.WithContext(context.WithValue(r.Context(), momentKey{}, w.o.Store.Moment())))
 		}}
 	}
 	ui := func(pattern string, p auth.Permission, h route.Handler) route.Route {
@@ -189,6 +189,7 @@ func (w *Web) Routes() []route.Route {
 		page("POST /jobs/{id}/rerun", needs(auth.WorkflowRun), w.postJobRerun),
 		page("POST /jobs/{id}/debug", needs(auth.JobDebug), w.postJobDebug),
 		ui("GET /ui/events", auth.ProjectView, w.getEvents),
+		ui("GET /ui/changed", auth.ProjectView, w.getChanged),
 		ui("GET /ui/jobs/{id}/log/index", auth.LogView, w.getLogIndex),
 		ui("GET /ui/jobs/{id}/log/lines", auth.LogView, w.getLogLines),
 		ui("GET /ui/jobs/{id}/log/tail", auth.LogView, w.getLogTail),

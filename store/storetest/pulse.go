@@ -26,7 +26,9 @@ func testPulses(s *suite) {
 		all[name] = a
 	}
 	at := time.Now().UTC().Truncate(time.Millisecond).Add(10 * time.Second)
-	s.write(func(t *store.Tx) error { return t.SaveSeen([]store.Seen{{AgentID: all["busy"].ID, At: at, State: "running-job"}}) })
+	s.write(func(t *store.Tx) error {
+		return t.SaveSeen([]store.Seen{{AgentID: all["busy"].ID, At: at, State: "running-job"}})
+	})
 	var want []signalbox.Pulse
 	for _, name := range []string{"aside", "busy", "disabled", "drained", "free", "left"} {
 		seen := all[name].CreatedAt

@@ -18,15 +18,23 @@ func (s *suite) woken(keys []string, act func()) []string {
 		defer stop()
 		channels[k] = c
 	}
+	before := s.s.Moment()
 	act()
-	var out []string
+	var out, since []string
 	for _, k := range keys {
 		select {
 		case <-channels[k]:
 			out = append(out, k)
 		default:
 		}
+		if s.s.ChangedSince(before, k) {
+			since = append(since, k)
+		}
+		if s.s.ChangedSince(s.s.Moment(), k) {
+			s.Errorf("%s has changed since now", k)
+		}
 	}
+	s.equal("what has changed since", since, out)
 	slices.Sort(out)
 	return out
 }

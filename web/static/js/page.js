@@ -1,6 +1,6 @@
 // What keeps an open page fresh and answers to keys. Without it every page still says what held when it was loaded.
 import { tick } from "./time.js";
-import { refresh, tell } from "./refresh.js";
+import { refresh, stale, tell } from "./refresh.js";
 import { copyButtons } from "./copy.js";
 import { watchCopies } from "./clipboard.js";
 import { listen } from "./events.js";
@@ -65,7 +65,7 @@ if (topics) {
         break;
       case "open": // something may have changed since the page was made
         back();
-        soon();
+        stale().then((is) => { if (is) soon(); });
         break;
       case "closed":
         tell("Your session has ended. Reload to sign in.");

@@ -27,6 +27,17 @@ export async function refresh() {
   }
 }
 
+/** Tells whether something that the page shows has changed since it was made, or may have. */
+export async function stale() {
+  const { topics, moment } = document.body.dataset;
+  try {
+    const answer = await fetch(`/ui/changed?topics=${encodeURIComponent((topics ?? "").split(" ").join(","))}&since=${encodeURIComponent(moment ?? "")}`);
+    return !answer.ok || answer.redirected || (await answer.json()).changed;
+  } catch {
+    return true;
+  }
+}
+
 /** Says something above the page, nothing when text is "". @param {string} text */
 export function tell(text) {
   const banner = document.getElementById("banner");
@@ -44,6 +55,7 @@ function swap(fresh) {
     return;
   }
   document.title = fresh.title;
+  document.body.dataset.moment = fresh.body.dataset.moment ?? "";
   const icon = document.querySelector('link[rel="icon"]');
   const freshIcon = fresh.querySelector('link[rel="icon"]');
   if (icon && freshIcon && icon.getAttribute("href") !== freshIcon.getAttribute("href")) icon.replaceWith(document.importNode(freshIcon, true));
