@@ -52,6 +52,7 @@ type Shell struct {
 	Jump    string   // what the jump-to box holds
 	Path    string   // of the page, to come back to
 	Moment  string   // of the store, before the page was read
+	Now     int64    // the server's clock, in milliseconds
 	packed  bool     // the browser takes gzip
 	Wide    bool
 	Narrow  bool
@@ -74,7 +75,7 @@ type page struct {
 
 // shell fills what does not depend on the page.
 func (w *Web) shell(r *http.Request, tx *store.Tx) (Shell, error) {
-	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI(), Moment: momentOf(r), packed: takesGzip(r)}
+	s := Shell{Favicon: "none", Theme: themeOf(r), Keys: keysOf(r), Path: r.URL.RequestURI(), Moment: momentOf(r), Now: w.o.Now().UnixMilli(), packed: takesGzip(r)}
 	if s.User = route.ActorFrom(r.Context()).User; s.User != nil {
 		s.Initial = initials(s.User.Name)
 	}

@@ -133,7 +133,13 @@ func (s *Scene) Attempt(j *signalbox.Job, a *signalbox.Agent, at signalbox.Attem
 	if at.N == 0 {
 		at.N = 1
 	}
-	s.Write(func(tx *store.Tx) error { return tx.CreateAttempt(&at, "dispatch") })
+	s.Write(func(tx *store.Tx) error {
+		if err := tx.CreateAttempt(&at, "dispatch"); err != nil {
+			return err
+		}
+		j.AttemptID, j.AttemptN = at.ID, at.N
+		return tx.UpdateJob(j, j.State, "dispatch", "offered", a.Name)
+	})
 	return &at
 }
 

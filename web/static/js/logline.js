@@ -3,7 +3,7 @@
 /** @typedef {import("./logdata.js").LogLine} LogLine */
 /** @typedef {import("./logdata.js").Command} Command */
 
-import { clock } from "./time.js";
+import { clock, serverNow } from "./time.js";
 
 const known = /^term-(fg|bg)[ix]?\d{1,3}$/;
 const link = /https?:\/\/[^\s<>"'`\u0000-\u001f]+/g;
@@ -135,7 +135,7 @@ export function headRow(c, open) {
   const took = make("span", "", c.start && c.end && c.end >= c.start ? clock((c.end - c.start) * 1000) : c.running ? "" : "--:--");
   if (c.running && c.start) {
     took.dataset.since = String(c.start * 1000);
-    took.textContent = clock(Date.now() - c.start * 1000);
+    took.textContent = clock(serverNow() - c.start * 1000);
   }
   end.append(took);
   row.append(no, glyph(cls, `ico lamp is-${cls}`, word), name, end);

@@ -1,5 +1,15 @@
 // Clocks that go on, and "3 min ago" that stays true. Same wording as the server's.
 
+const [visit] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const made = Number(document.body.dataset.now);
+// How far the server's clock is ahead of this machine's. All times that a page shows are the server's.
+const ahead = made ? made - (performance.timeOrigin + (visit?.responseStart || performance.now())) : 0;
+
+/** What the server's clock says, in milliseconds. */
+export function serverNow() {
+  return Date.now() + ahead;
+}
+
 /** @param {number} ms */
 export function clock(ms) {
   const s = Math.max(0, Math.floor(ms / 1000));
@@ -23,7 +33,7 @@ function set(el, text) {
 
 export function tick() {
   if (document.hidden || "stale" in document.documentElement.dataset) return;
-  const now = Date.now();
+  const now = serverNow();
   for (const el of document.querySelectorAll("[data-since]")) set(el, clock(now - Number(el.getAttribute("data-since"))));
   // What is to open by itself after a while does so once; whoever closes it again has seen it.
   for (const el of document.querySelectorAll("details[data-open-at]")) {
