@@ -92,6 +92,9 @@ func (w *world) golden(name string, a answer, seen map[string]string) {
 		w.Fatalf("%s: %v", name, err)
 	}
 	text := strings.ReplaceAll(b.String(), w.dir, "/srv/git/demo.git")
+	for _, branch := range []string{"main", "refs/tags/v1"} {
+		text = strings.ReplaceAll(text, `"`+signalbox.BranchID(w.project.ID, branch)+`"`, `"{branch `+branch+`}"`)
+	}
 	text = anyToken.ReplaceAllString(text, "${1}{token}")
 	text = anyID.ReplaceAllStringFunc(text, func(id string) string {
 		if id == organization {

@@ -16,7 +16,7 @@ import (
 func (a *API) pipeline(p *signalbox.Pipeline, wf *signalbox.Workflow) map[string]any {
 	b := map[string]any{
 		"ppl_id": p.ID, "name": p.Name, "state": string(p.State), "error_description": p.ErrorDescription, "project_id": p.ProjectID,
-		"organization_id": a.OrganizationID, "wf_id": p.WorkflowID, "hook_id": "", "branch_id": "", "branch_name": wf.BranchName,
+		"organization_id": a.OrganizationID, "wf_id": p.WorkflowID, "hook_id": "", "branch_id": signalbox.BranchID(wf.ProjectID, wf.BranchName), "branch_name": wf.BranchName,
 		"commit_sha": wf.CommitSHA, "commit_message": wf.CommitMessage, "yaml_file_name": path.Base(p.File), "working_directory": path.Dir(p.File),
 		"created_at": stamp(p.CreatedAt), "pending_at": stamp(p.PendingAt), "queuing_at": stamp(p.QueuingAt), "running_at": stamp(p.RunningAt),
 		"stopping_at": stamp(p.StoppingAt), "done_at": stamp(p.DoneAt), "terminate_request": p.Terminate, "terminated_by": p.TerminatedBy,

@@ -16,7 +16,7 @@ import (
 func (a *API) workflow(w *signalbox.Workflow, firstPipeline string) map[string]any {
 	return map[string]any{
 		"wf_id": w.ID, "initial_ppl_id": firstPipeline, "project_id": w.ProjectID, "organization_id": a.OrganizationID, "hook_id": "",
-		"requester_id": w.Requester, "branch_id": "", "branch_name": w.BranchName, "commit_sha": w.CommitSHA, "created_at": seconds(w.CreatedAt),
+		"requester_id": w.Requester, "branch_id": signalbox.BranchID(w.ProjectID, w.BranchName), "branch_name": w.BranchName, "commit_sha": w.CommitSHA, "created_at": seconds(w.CreatedAt),
 		"triggered_by": string(w.TriggeredBy), "rerun_of": w.RerunOf, "repository_id": w.ProjectID, "number": w.Number,
 	}
 }
