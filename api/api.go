@@ -81,7 +81,12 @@ func (a *API) Routes() []route.Route {
 			r("POST "+noun+"/{task}/run_now", auth.TaskRun, a.runTask),
 		)
 	}
-	return append(slices.Concat(tasks, a.secretRoutes(), a.deploymentTargetRoutes(), a.fleetRoutes(r)), []route.Route{
+	// Addresses of a job's page, for scripts and bookmarks of browsers: a session is enough.
+	var logs []route.Route
+	for pattern, h := range map[string]route.Handler{"logs": a.showLogPart, "events.json": a.showLog, "raw_logs.json": a.showLog} {
+		logs = append(logs, route.Route{Pattern: "GET /jobs/{job}/" + pattern, Access: route.Needs(string(auth.LogView)), Style: route.UI, Handler: h})
+	}
+	return append(slices.Concat(tasks, logs, a.secretRoutes(), a.deploymentTargetRoutes(), a.fleetRoutes(r)), []route.Route{
 		r("GET "+v+"/projects", auth.ProjectView, a.listProjects),
 		r("POST "+v+"/projects", auth.ProjectCreate, a.createProject),
 		r("GET "+v+"/projects/{project}", auth.ProjectView, a.showProject),

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"regexp"
@@ -237,49 +236,6 @@ func TestWaitForAPipeline(t *testing.T) {
 	}
 	// What has another version than the caller's is answered at once.
 	w.expect(200, w.call("GET", path+"&wait=60&version=other", ""))
-}
-
-func TestLogForms(t *testing.T) {
-	w := newWorld(t)
-	w.fill()
-	path := "/api/v1alpha/logs/" + w.jobs[0].ID
-	outputs := func(a answer) []string {
-		var list []string
-		for _, e := range w.expect(200, a).(map[string]any)["events"].([]any) {
-			e := e.(map[string]any)
-			if e["event"] == "cmd_output" {
-				list = append(list, e["output"].(string))
-			}
-			if e["event"] == "job_finished" && (e["result"] != "passed" || e["job_result"] != "passed") {
-				t.Errorf("the end is %v", e)
-			}
-		}
-		return list
-	}
-	if got := outputs(w.call("GET", path, "")); !slices.Equal(got, []string{"o", "k\n"}) {
-		t.Errorf("output %q", got)
-	}
-	if got := outputs(w.call("GET", path, "", "User-Agent", "SemaphoreCLI/v0.33.0 (x)")); !slices.Equal(got, []string{"ok"}) {
-		t.Errorf("output for the official command line %q", got)
-	}
-	text := w.call("GET", path+"?format=text", "")
-	if text.status != 200 || !strings.Contains(text.body, "make test\n") || !strings.Contains(text.body, "ok\n") {
-		t.Errorf("%d %q", text.status, text.body)
-	}
-	w.must(w.log.Close(context.Background(), w.attempt.ID))
-	live := w.call("GET", path+"?follow=1", "")
-	if live.header.Get("Content-Type") != "text/event-stream" || !strings.Contains(live.body, "event: end") {
-		t.Errorf("%v %q", live.header, live.body)
-	}
-
-	// An agent that has just begun has sent nothing: that is an empty log, not a missing one.
-	w.must(w.log.Delete(context.Background(), w.attempt.ID))
-	if got := outputs(w.call("GET", path, "")); got != nil {
-		t.Errorf("output %q", got)
-	}
-	if a := w.call("GET", path+"?format=text", ""); a.status != 200 || a.body != "" {
-		t.Errorf("%d %q", a.status, a.body)
-	}
 }
 
 func TestAgentPages(t *testing.T) {

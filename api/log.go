@@ -55,6 +55,37 @@ func (a *API) showLog(w http.ResponseWriter, r *http.Request) error {
 	return write(w, map[string]any{"events": events})
 }
 
+// showLogPart answers the events of a log from number token on, as many as fit into one answer, and where to go on: next is null once the log
+// is complete.
+func (a *API) showLogPart(w http.ResponseWriter, r *http.Request) error {
+	var from int64
+	if token := r.URL.Query().Get("token"); token != "" {
+		var err error
+		if from, err = strconv.ParseInt(token, 10, 64); err != nil || from < 0 {
+			return signalbox.Errorf(signalbox.CodeInvalid, "token must be the number of the first event, from 0")
+		}
+	}
+	var attemptID string
+	if err := a.read(r, func(tx *store.Tx) (err error) {
+		attemptID, err = findAttempt(tx, r.PathValue("job"), r.URL.Query().Get("attempt"))
+		return err
+	}); err != nil {
+		return err
+	}
+	events, next, closed, err := a.Log.Pull(r.Context(), attemptID, from, 20000)
+	if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound { // the agent has not sent anything yet
+		return err
+	}
+	if events == nil {
+		events = []json.RawMessage{}
+	}
+	answer := map[string]any{"events": events, "next": max(next, from)}
+	if closed {
+		answer["next"] = nil
+	}
+	return write(w, answer)
+}
+
 // joinOutput makes one event of the output events that follow one another, without a last line feed: the official
 // command line ends each event with one, wherever the agent happened to cut the output.
 func joinOutput(events []json.RawMessage) []json.RawMessage {
