@@ -71,6 +71,12 @@ type APIToken struct {
 	RevokedAt  time.Time
 }
 
+// How long a browser stays signed in (security.md): while somebody uses it, and at most so long.
+const (
+	SessionIdle = 12 * time.Hour
+	SessionLife = 14 * 24 * time.Hour
+)
+
 // Session is a signed-in browser.
 type Session struct {
 	ID        string
@@ -78,5 +84,14 @@ type Session struct {
 	Browser   string // in words, such as "Firefox on Linux"
 	Address   string // from where
 	CreatedAt time.Time
-	ExpiresAt time.Time
+	ExpiresAt time.Time // unless it is used before
+}
+
+// Renewed returns when a session ends that is used now, and whether that is so much later that it is worth being stored.
+func (s *Session) Renewed(now time.Time) (until time.Time, worth bool) {
+	until = now.Add(SessionIdle)
+	if last := s.CreatedAt.Add(SessionLife); until.After(last) {
+		until = last
+	}
+	return until, until.Sub(s.ExpiresAt) > SessionIdle/24
 }

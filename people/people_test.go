@@ -101,7 +101,7 @@ func (w *world) session(u *signalbox.User, hash string) {
 
 func (w *world) signedIn(hash string) bool {
 	w.Helper()
-	err := w.store.Read(w.Context(), func(tx *store.Tx) error { _, err := tx.UserBySession(hash); return err })
+	err := w.store.Read(w.Context(), func(tx *store.Tx) error { _, _, err := tx.UserBySession(hash); return err })
 	if err != nil && signalbox.ErrorCode(err) != signalbox.CodeNotFound {
 		w.Fatal(err)
 	}
@@ -311,8 +311,12 @@ func TestRolesAndDisabling(t *testing.T) {
 		w.invite("zoe", signalbox.RoleAdmin)
 		w.refused("the last who can sign in", w.setRole(ctx, "ana", "", signalbox.RoleViewer, w.ana), signalbox.CodeConflict, "last administrator")
 
-		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleAdmin, w.ana); err != nil {
-			w.Fatal(err)
+		w.session(mei.User, "before")
+		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleMember, w.ana); err != nil || !w.signedIn("before") {
+			w.Fatalf("the role that they have: %v, signed in: %v", err, w.signedIn("before"))
+		}
+		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleAdmin, w.ana); err != nil || w.signedIn("before") {
+			w.Fatalf("another role: %v, signed in: %v", err, w.signedIn("before"))
 		}
 		w.refused("a role that was seen before", w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleViewer, w.ana), signalbox.CodeConflict, "look again")
 		w.session(mei.User, "mei")

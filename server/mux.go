@@ -189,6 +189,7 @@ func (m *mux) admit(rt route.Route, r **http.Request) error {
 func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 	var hash string
 	var token *signalbox.APIToken
+	var session *signalbox.Session
 	byToken := func(tx *store.Tx) (u *signalbox.User, err error) {
 		u, token, err = tx.UserByToken(hash)
 		return u, err
@@ -200,7 +201,10 @@ func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 			return route.Actor{}, nil
 		}
 		hash = auth.HashToken(c)
-		find = func(tx *store.Tx) (*signalbox.User, error) { return tx.UserBySession(hash) }
+		find = func(tx *store.Tx) (u *signalbox.User, err error) {
+			u, session, err = tx.UserBySession(hash)
+			return u, err
+		}
 	} else {
 		scheme, t, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !ok || scheme != "Token" && scheme != "Bearer" || t == "" {
@@ -221,6 +225,9 @@ func (m *mux) actor(r *http.Request, style route.Style) (route.Actor, error) {
 	if err == nil && token != nil && now.Sub(token.LastUsedAt) >= usedEvery {
 		m.used(r.Context(), token)
 	}
+	if err == nil && session != nil && style == route.Page && visits(r) {
+		m.prolong(r.Context(), session, now)
+	}
 	return route.Actor{User: u}, err
 }
 
@@ -231,6 +238,24 @@ const usedEvery = time.Minute
 func (m *mux) used(ctx context.Context, token *signalbox.APIToken) {
 	if err := m.store.Write(ctx, func(tx *store.Tx) error { return tx.UseAPIToken(token.ID, token.LastUsedAt) }); err != nil {
 		m.log.Warn("could not note that an API token was used", "token", token.ID, "error", err)
+	}
+}
+
+// visits tells whether somebody goes to a page. What an open page does by itself does not keep a session alive; browsers that do not tell
+// the two apart are believed.
+func visits(r *http.Request) bool {
+	mode := r.Header.Get("Sec-Fetch-Mode")
+	return mode == "" || mode == "navigate"
+}
+
+// prolong lets a session that is used last. Should that fail, the request goes on.
+func (m *mux) prolong(ctx context.Context, s *signalbox.Session, now time.Time) {
+	until, worth := s.Renewed(now)
+	if !worth {
+		return
+	}
+	if err := m.store.Write(ctx, func(tx *store.Tx) error { return tx.ProlongSession(s.ID, until) }); err != nil {
+		m.log.Warn("could not note that a session was used", "session", s.ID, "error", err)
 	}
 }
 

@@ -1,6 +1,10 @@
 package store
 
-import "github.com/signalbox-ci/signalbox"
+import (
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+)
 
 // CreateSession stores a browser session by the hash of its cookie and notes when its owner signed in.
 func (t *Tx) CreateSession(s *signalbox.Session, hash string) error {
@@ -16,10 +20,29 @@ func (t *Tx) CreateSession(s *signalbox.Session, hash string) error {
 	return err
 }
 
-// UserBySession returns who is signed in with a cookie.
-func (t *Tx) UserBySession(hash string) (*signalbox.User, error) {
-	return one(t, "session", "of that cookie", scanUser, `SELECT a.id, a.name, a.email, a.role, a.password_hash, a.created_at, a.disabled_at, a.signed_in_at
+// UserBySession returns who is signed in with a cookie, and the session.
+func (t *Tx) UserBySession(hash string) (*signalbox.User, *signalbox.Session, error) {
+	type both struct {
+		user    signalbox.User
+		session signalbox.Session
+	}
+	b, err := one(t, "session", "of that cookie", func(s scanner, b *both) error {
+		u, x := &b.user, &b.session
+		return s.Scan(&u.ID, &u.Name, &u.Email, &u.Role, &u.PasswordHash, at{&u.CreatedAt}, at{&u.DisabledAt}, at{&u.SignedInAt},
+			&x.ID, &x.UserID, &x.Browser, &x.Address, at{&x.CreatedAt}, at{&x.ExpiresAt})
+	}, `SELECT a.id, a.name, a.email, a.role, a.password_hash, a.created_at, a.disabled_at, a.signed_in_at,
+			s.id, s.account_id, s.browser, s.address, s.created_at, s.expires_at
 		FROM session s JOIN account a ON a.id = s.account_id WHERE s.id_hash = $1 AND s.expires_at > $2 AND a.disabled_at = 0`, hash, ms(t.Now))
+	if err != nil {
+		return nil, nil, err
+	}
+	return &b.user, &b.session, nil
+}
+
+// ProlongSession lets a session last until a time; one that lasts longer, or has ended, stays as it is.
+func (t *Tx) ProlongSession(id string, until time.Time) error {
+	_, err := t.exec(`UPDATE session SET expires_at = $1 WHERE id = $2 AND expires_at < $1 AND expires_at > $3`, ms(until), id, ms(t.Now))
+	return err
 }
 
 // DeleteSession signs a browser out; an unknown one is fine.

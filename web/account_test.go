@@ -89,10 +89,10 @@ func TestChangePasswordPage(t *testing.T) {
 		t.Errorf("a good one: %d", status)
 	}
 	if err := s.store.Read(t.Context(), func(tx *store.Tx) error {
-		if _, err := tx.UserBySession(auth.HashToken("there")); signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+		if _, _, err := tx.UserBySession(auth.HashToken("there")); signalbox.ErrorCode(err) != signalbox.CodeNotFound {
 			t.Errorf("the other session: %v", err)
 		}
-		_, err := tx.UserBySession(auth.HashToken("here"))
+		_, _, err := tx.UserBySession(auth.HashToken("here"))
 		return err
 	}); err != nil {
 		t.Error(err)

@@ -146,7 +146,7 @@ func (w *Web) signIn(rw http.ResponseWriter, r *http.Request, user *signalbox.Us
 	if err != nil {
 		return err
 	}
-	w.setCookie(rw, r, plain, w.o.SessionTTL)
+	w.setCookie(rw, r, plain, signalbox.SessionLife)
 	http.Redirect(rw, r, next, http.StatusSeeOther)
 	return nil
 }

@@ -46,7 +46,7 @@ func TestSignInAndOut(t *testing.T) {
 	}
 	find := func() (u *signalbox.User, err error) {
 		err = s.store.Read(t.Context(), func(tx *store.Tx) error {
-			u, err = tx.UserBySession(auth.HashToken(cookie.Value))
+			u, _, err = tx.UserBySession(auth.HashToken(cookie.Value))
 			return err
 		})
 		return u, err

@@ -230,7 +230,7 @@ func TestWelcome(t *testing.T) {
 		t.Fatalf("status %d, %v", status, err)
 	}
 	if err := s.store.Read(t.Context(), func(tx *store.Tx) error {
-		u, err := tx.UserBySession(auth.HashToken(cookie.Value))
+		u, _, err := tx.UserBySession(auth.HashToken(cookie.Value))
 		if err == nil && u.Name != "jo" {
 			t.Errorf("the browser is signed in as %s", u.Name)
 		}

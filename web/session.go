@@ -18,7 +18,7 @@ func (w *Web) startSession(rw http.ResponseWriter, r *http.Request, user *signal
 	if err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error { return w.replaceSession(tx, r, user, old, hash) }); err != nil {
 		return err
 	}
-	w.setCookie(rw, r, plain, w.o.SessionTTL)
+	w.setCookie(rw, r, plain, signalbox.SessionLife)
 	return nil
 }
 
@@ -29,7 +29,7 @@ func (w *Web) replaceSession(tx *store.Tx, r *http.Request, user *signalbox.User
 		}
 	}
 	return tx.CreateSession(&signalbox.Session{
-		UserID: user.ID, Browser: browserName(r.UserAgent()), Address: clip(w.o.ClientIP(r), 60), ExpiresAt: tx.Now.Add(w.o.SessionTTL),
+		UserID: user.ID, Browser: browserName(r.UserAgent()), Address: clip(w.o.ClientIP(r), 60), ExpiresAt: tx.Now.Add(signalbox.SessionIdle),
 	}, hash)
 }
 

@@ -50,12 +50,11 @@ type Options struct {
 	// Builds are the programs that machines can fetch from the server; nil is none.
 	Builds Builds
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
-	Secure     func(r *http.Request) bool
-	Version    string        // shown at the foot of the sign-in page
-	Started    time.Time     // when this server started; for a while after that agents are expected back
-	SessionTTL time.Duration // default 14 days
-	StreamTTL  time.Duration // how long one stream of live updates lasts before the browser asks again; default 30 minutes
-	Now        func() time.Time
+	Secure    func(r *http.Request) bool
+	Version   string        // shown at the foot of the sign-in page
+	Started   time.Time     // when this server started; for a while after that agents are expected back
+	StreamTTL time.Duration // how long one stream of live updates lasts before the browser asks again; default 30 minutes
+	Now       func() time.Time
 }
 
 // Web is the pages.
@@ -83,9 +82,6 @@ func New(o Options) (*Web, error) {
 	}
 	if o.Secure == nil {
 		o.Secure = func(r *http.Request) bool { return r.TLS != nil }
-	}
-	if o.SessionTTL <= 0 {
-		o.SessionTTL = 14 * 24 * time.Hour
 	}
 	if o.StreamTTL <= 0 {
 		o.StreamTTL = 30 * time.Minute

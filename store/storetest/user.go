@@ -79,11 +79,19 @@ func testSession(s *suite) {
 		})
 	}
 	find := func(hash string) func(*store.Tx) error {
-		return func(t *store.Tx) error { _, err := t.UserBySession(hash); return err }
+		return func(t *store.Tx) error { _, _, err := t.UserBySession(hash); return err }
 	}
 	u = get(s, func(t *store.Tx) (*signalbox.User, error) { return t.User(u.ID) })
 	s.equal("that they signed in is noted", u.SignedInAt.IsZero(), false)
-	s.equal("who is signed in", get(s, func(t *store.Tx) (*signalbox.User, error) { return t.UserBySession("living") }), u)
+	s.equal("who is signed in", get(s, func(t *store.Tx) (*signalbox.User, error) { u, _, err := t.UserBySession("living"); return u, err }), u)
+	session := func() *signalbox.Session {
+		return get(s, func(t *store.Tx) (*signalbox.Session, error) { _, x, err := t.UserBySession("living"); return x, err })
+	}
+	s.equal("until when", session().ExpiresAt, now.Add(time.Hour))
+	for _, until := range []time.Time{now.Add(2 * time.Hour), now.Add(time.Minute)} { // never shorter
+		s.write(func(t *store.Tx) error { return t.ProlongSession(session().ID, until) })
+		s.equal("until when it was prolonged", session().ExpiresAt, now.Add(2*time.Hour))
+	}
 	s.missing("an ended session", find("ended"))
 	s.missing("an unknown session", find("x"))
 	s.refused(signalbox.CodeConflict, func(t *store.Tx) error {
