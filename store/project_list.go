@@ -9,10 +9,11 @@ import (
 
 // ProjectFilter narrows a list of projects; empty fields do not.
 type ProjectFilter struct {
-	Words  string // which the name or the repository's address holds, in any case of letters
-	After  string // a name: those that follow it
-	Before string // a name: those next before it
-	Limit  int    // default 30
+	Words     string // which the name or the repository's address holds, in any case of letters
+	StarredBy string // a user
+	After     string // a name: those that follow it
+	Before    string // a name: those next before it
+	Limit     int    // default 30
 }
 
 // FindProjects returns projects that are not deleted, by name.
@@ -21,6 +22,9 @@ func (t *Tx) FindProjects(f ProjectFilter) ([]*signalbox.Project, error) {
 	if f.Words != "" {
 		like := "%" + escapeLike(strings.ToLower(f.Words)) + "%"
 		c.add("(LOWER(name) LIKE ? ESCAPE '!' OR LOWER(git_url) LIKE ? ESCAPE '!')", like, like)
+	}
+	if f.StarredBy != "" {
+		c.add("id IN (SELECT project_id FROM star WHERE account_id = ?)", f.StarredBy)
 	}
 	if f.After != "" {
 		c.add("name > ?", f.After)

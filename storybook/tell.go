@@ -61,6 +61,8 @@ func tellHome() []*story {
 		{View: "Home", State: "nothing has run", World: worldBegun, Role: admin, Path: "/"},
 		{View: "Home", State: "my work", World: worldNormal, Role: member, Path: "/?dashboard=my-work"},
 		{View: "Home", State: "everyone's work", World: worldNormal, Role: member, Path: "/?dashboard=everyones-activity"},
+		{View: "Home", State: "starred projects", World: worldNormal, Role: member, Path: "/?dashboard=starred", Says: []string{"parcel-api"}},
+		{View: "Home", State: "no project is starred", World: worldNormal, Role: viewer, Path: "/?dashboard=starred", Says: []string{"No project has your star"}},
 		{View: "Home", State: "needs attention", World: worldNormal, Role: member, Path: "/?dashboard=needs-attention"},
 		{View: "Home", State: "my work, none", World: worldNormal, Role: viewer, Path: "/?dashboard=my-work"},
 		{View: "Home", State: "filters that match nothing", World: worldNormal, Role: member, Path: "/?dashboard=everyones-activity&author=nobody"},

@@ -17,6 +17,7 @@ import (
 const (
 	tabMine      = "my-work"
 	tabEveryone  = "everyones-activity"
+	tabStarred   = "starred"
 	tabAttention = "needs-attention"
 )
 
@@ -34,6 +35,7 @@ type homeBody struct {
 	Types    []typeRow
 	Todo     *onboarding
 	Projects bool // there are any
+	Starless bool // no project has the user's star
 	MayAdd   bool
 	States   []choice
 	Triggers []choice
@@ -105,8 +107,14 @@ func (w *Web) readHome(tx *store.Tx, b *homeBody, user *signalbox.User, at *url.
 		return err
 	}
 	q := workflowQuery{filters: f.everyone()}
-	if b.Tab == tabMine {
+	switch b.Tab {
+	case tabMine:
 		q.filters = mine.filters
+	case tabStarred:
+		if q.filters, err = starredQuery(tx, user.ID); err != nil {
+			return err
+		}
+		b.Starless = len(q.filters) == 0
 	}
 	names := map[string]string{}
 	named := keepNamed(tx, names)
@@ -127,7 +135,7 @@ func (w *Web) readHome(tx *store.Tx, b *homeBody, user *signalbox.User, at *url.
 // homeTab is the tab that an address names; without a name, what is one's own if there is any.
 func homeTab(name string, any bool) string {
 	switch {
-	case name == tabMine || name == tabEveryone || name == tabAttention:
+	case name == tabMine || name == tabEveryone || name == tabStarred || name == tabAttention:
 		return name
 	case any:
 		return tabMine

@@ -25,6 +25,7 @@ type projectBody struct {
 	Page      workflowPage
 	GitURL    string
 	DebugRule string
+	Starred   bool
 	First     *firstWorkflow
 }
 
@@ -68,7 +69,11 @@ func (w *Web) showProject(rw http.ResponseWriter, r *http.Request, tab string) e
 		if err != nil {
 			return err
 		}
-		s, err = w.shell(r, tx)
+		if s, err = w.shell(r, tx); err != nil || s.User == nil {
+			return err
+		}
+		starred, err := tx.Starred(s.User.ID)
+		b.Starred = starred[b.Project.ID]
 		return err
 	})
 	if err != nil {

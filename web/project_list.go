@@ -22,11 +22,13 @@ type projectRow struct {
 	StateURL     string
 	Latest       *Row
 	Running      int
+	Starred      bool
 }
 
 type projectsBody struct {
 	Query        string
 	Failing      bool
+	Starred      bool
 	Rows         []projectRow
 	Newer, Older string // the pages before and after this one
 	First        string
@@ -37,17 +39,16 @@ type projectsBody struct {
 func (w *Web) getProjects(rw http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	b := projectsBody{
-		Query: clip(strings.TrimSpace(q.Get("q")), 200), Failing: q.Get("show") == "failing", First: addressOf(r.URL, "", ""),
+		Query: clip(strings.TrimSpace(q.Get("q")), 200), Failing: q.Get("show") == "failing", Starred: q.Get("show") == "starred", First: addressOf(r.URL, "", ""),
 		MayAdd: w.o.Projects != nil && may(r, auth.ProjectCreate),
 	}
 	var s Shell
 	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) {
 		b.Rows, b.Newer, b.Older, b.Looked = nil, "", "", 0
-		if err := w.readProjects(tx, &b, r.URL); err != nil {
+		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
-		s, err = w.shell(r, tx)
-		return err
+		return w.readProjects(tx, &b, s.User, r.URL)
 	})
 	if err != nil {
 		return err
@@ -57,10 +58,17 @@ func (w *Web) getProjects(rw http.ResponseWriter, r *http.Request) error {
 }
 
 // readProjects reads a page of projects: those after or before a name.
-func (w *Web) readProjects(tx *store.Tx, b *projectsBody, at *url.URL) error {
+func (w *Web) readProjects(tx *store.Tx, b *projectsBody, user *signalbox.User, at *url.URL) error {
 	f := store.ProjectFilter{Words: b.Query, After: at.Query().Get("after"), Before: at.Query().Get("before"), Limit: pageSize + 1}
 	if f.After != "" {
 		f.Before = ""
+	}
+	if b.Starred {
+		f.StarredBy = user.ID
+	}
+	starred, err := tx.Starred(user.ID)
+	if err != nil {
+		return err
 	}
 	if b.Failing {
 		f.Limit = 200
@@ -109,7 +117,7 @@ func (w *Web) readProjects(tx *store.Tx, b *projectsBody, at *url.URL) error {
 		if err != nil {
 			return err
 		}
-		return w.readProjects(tx, b, first)
+		return w.readProjects(tx, b, user, first)
 	}
 	first, last := after, f.After // where a page without rows goes on
 	if backwards {
@@ -136,7 +144,9 @@ func (w *Web) readProjects(tx *store.Tx, b *projectsBody, at *url.URL) error {
 		}
 	}
 	for _, p := range projects {
-		b.Rows = append(b.Rows, views[p.ID])
+		row := views[p.ID]
+		row.Starred = starred[p.ID]
+		b.Rows = append(b.Rows, row)
 	}
 	return nil
 }

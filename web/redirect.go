@@ -30,6 +30,7 @@ func toPipeline(r *http.Request) string {
 var oldAddresses = []oldAddress{
 	{"GET /dashboards/" + tabMine, auth.ProjectView, always("/?dashboard=" + tabMine)},
 	{"GET /dashboards/" + tabEveryone, auth.ProjectView, always("/?dashboard=" + tabEveryone)},
+	{"GET /dashboards/" + tabStarred, auth.ProjectView, always("/?dashboard=" + tabStarred)},
 	{"GET /dashboards/" + tabAttention, auth.ProjectView, always("/?dashboard=" + tabAttention)},
 	{"GET /workflows", auth.ProjectView, always("/")},
 	{"GET /branches/{id}/workflows", auth.ProjectView, under("/branches/", "id")},

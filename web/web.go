@@ -136,6 +136,7 @@ func (w *Web) Routes() []route.Route {
 		page("GET /new_project", needs(auth.ProjectCreate), w.getNewProject),
 		page("POST /new_project", needs(auth.ProjectCreate), w.postNewProject),
 		page("POST /new_project/demo", needs(auth.ProjectCreate), w.postDemoProject),
+		page("POST /projects/{name}/star", needs(auth.ProjectView), w.postStar),
 		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Leases", testLeases},
 		{"Heartbeats", testHeartbeats},
 		{"Pulses", testPulses},
+		{"Stars", testStars},
 		{"Task", testTask},
 		{"TaskTimes", testTaskTimes},
 		{"TaskRun", testTaskRun},
