@@ -19,7 +19,9 @@ func testStars(s *suite) {
 	}
 	s.equal("by somebody else", starred(mei), map[string]bool{})
 	found := func(u *signalbox.User) int {
-		return len(get(s, func(t *store.Tx) ([]*signalbox.Project, error) { return t.FindProjects(store.ProjectFilter{StarredBy: u.ID}) }))
+		return len(get(s, func(t *store.Tx) ([]*signalbox.Project, error) {
+			return t.FindProjects(store.ProjectFilter{StarredBy: u.ID})
+		}))
 	}
 	s.equal("found by stars", []int{found(ann), found(mei)}, []int{1, 0})
 	for i := range 99 {
