@@ -51,7 +51,12 @@ type deploymentsBody struct {
 	Newer, Older string
 	Here         string
 	MayManage    bool
+	Holds        string // what is deleted with the target
+	Delete       *deleteProblem
 }
+
+// deleteProblem is why a target was not deleted, with what was typed.
+type deleteProblem struct{ Typed, Problem string }
 
 // deploymentFilter is what the form of a history holds.
 type deploymentFilter struct {
@@ -65,10 +70,14 @@ type bookmarkFilter struct{ Field, Name, Value string }
 const deploymentPage = 10
 
 func (w *Web) getDeployments(rw http.ResponseWriter, r *http.Request) error {
+	return w.showDeployments(rw, r, http.StatusOK, nil)
+}
+
+func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status int, failed *deleteProblem) error {
 	var b deploymentsBody
 	var s Shell
 	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
-		b = deploymentsBody{Here: r.URL.Path, MayManage: may(r, auth.DeploymentTargetManage)}
+		b = deploymentsBody{MayManage: may(r, auth.DeploymentTargetManage), Delete: failed}
 		p, d, err := findTarget(tx, r)
 		if err != nil {
 			return err
@@ -78,6 +87,14 @@ func (w *Web) getDeployments(rw http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		b.Project, b.Target = p, viewTarget(d, p, names, tx)
+		b.Here = b.Target.URL
+		if b.MayManage {
+			vars, files, err := heldNames(tx, d)
+			if err != nil {
+				return err
+			}
+			b.Holds = "Its " + plural(len(vars), "variable", "variables") + " and " + plural(len(files), "file", "files")
+		}
 		if err := b.read(tx, d, r.URL.Query()); err != nil {
 			return err
 		}
@@ -88,7 +105,11 @@ func (w *Web) getDeployments(rw http.ResponseWriter, r *http.Request) error {
 	}
 	s.Title, s.Section = b.Target.Name+" · Deployments · "+b.Project.Name, "projects"
 	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {"Deployments", "/projects/" + b.Project.Name + "/deployments"}}
-	return w.render(rw, http.StatusOK, "deployments", s, b)
+	s.Script = "page"
+	if failed == nil { // otherwise the page would be swapped for one without what it says only now
+		s.Topics = []string{"project:" + b.Project.ID}
+	}
+	return w.render(rw, status, "deployments", s, b)
 }
 
 // read fills in the page of the history that a query asks for. What it does not know is no filter.

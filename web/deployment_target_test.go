@@ -11,9 +11,9 @@ import (
 
 func (s *site) harbour(p *signalbox.Project, ppl *signalbox.Pipeline) {
 	s.t.Helper()
-	mei := &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
-	s.write(func(tx *store.Tx) error { return tx.CreateUser(mei) })
-	s.scene.Targets(p, ppl, mei)
+	s.mei = &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
+	s.write(func(tx *store.Tx) error { return tx.CreateUser(s.mei) })
+	s.scene.Targets(p, ppl, s.mei)
 }
 
 func TestDeploymentPages(t *testing.T) {
@@ -36,10 +36,11 @@ func TestDeploymentPages(t *testing.T) {
 	const base = "/projects/parcel-api/deployments"
 	page("/projects/parcel-api", `href="/projects/parcel-api/deployments"`)
 	text := page(base, "What &lt;b&gt;customers&lt;/b&gt; see", "https://parcels.example.com", "mei<br>role admin<br>automatic promotions", "branch main<br>tag that matches ^v[0-9]&#43;",
-		"Usable", "Cordoned", "everybody", "all branches<br>all tags<br>all pull requests", "nobody", "nowhere", "none yet", "automatic promotion", "Ship &lt;it&gt;",
-		"signalbox deployment-target create parcel-api/NAME")
-	if strings.Contains(text, "/cordon") {
-		t.Error("a member is offered to cordon a target")
+		"Usable", "Cordoned", "everybody", "all branches<br>all tags<br>all pull requests", "nobody", "nowhere", "none yet", "automatic promotion", "Ship &lt;it&gt;")
+	for _, manage := range []string{"/cordon", "/edit", "/new", "deployment-target create"} {
+		if strings.Contains(text, manage) {
+			t.Errorf("a member is offered %s", manage)
+		}
 	}
 	page("/projects/tariff-engine/deployments", "No deployment targets yet")
 	page(base+"/vault", "No deployments yet")
@@ -99,12 +100,25 @@ func TestCordonOnThePage(t *testing.T) {
 	})
 	s.stops = nil
 	for _, cordoned := range []string{"true", "false"} {
-		if status, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {cordoned}}); status != 303 || h.Get("Location") != "/projects/parcel-api/deployments" {
+		if status, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {cordoned}}); status != 303 || h.Get("Location") != base+"staging" {
 			t.Errorf("%d to %q", status, h.Get("Location"))
 		}
 	}
 	if got := strings.Join(s.stops, "|"); got != "cordon "+id+" true by ana as user:ana|cordon "+id+" false by ana as user:ana" {
 		t.Error(got)
+	}
+	// From the list back to the list; and as the hosted product's pages ask.
+	s.stops = nil
+	if _, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {"true"}, "back": {"list"}}); h.Get("Location") != "/projects/parcel-api/deployments" {
+		t.Errorf("to %q", h.Get("Location"))
+	}
+	for state, want := range map[string]int{"on": 303, "off": 303, "maybe": 404} {
+		if status, _, _ := s.do("PUT", base+"staging/cordon/"+state, nil); status != want {
+			t.Errorf("%s: %d", state, status)
+		}
+	}
+	if len(s.stops) != 3 {
+		t.Errorf("%q", s.stops)
 	}
 	if status, _, _ := s.do("POST", base+"none/cordon", url.Values{"cordoned": {"true"}}); status != 404 {
 		t.Errorf("a target that there is not: %d", status)
