@@ -38,6 +38,14 @@ blocks:
 		w.fill("#variable-0-name", "DEPLOY_TOKEN")
 		w.fill("#variable-0-value", value)
 		w.fill("#ref-0-pattern", "releases")
+		w.stay() // another row costs nothing that was typed
+		w.press("Add a variable")
+		w.fill("#variable-2-name", "REGION")
+		w.fill("#variable-2-value", "north")
+		w.stayed()
+		if kept := eval[string](w, `document.querySelector("#variable-0-value").value`); kept != value {
+			t.Errorf("the form holds %q", kept)
+		}
 		w.press("Create the target")
 		w.shows("#url-problem", "such as https://app.example.com")
 		w.shows("#variable-0-problem", "give this one again")
@@ -47,6 +55,8 @@ blocks:
 		}
 		w.fill("#url", "https://shop.example.com")
 		w.fill("#variable-0-value", value)
+		w.shows("#variable-2-problem", "give this one again")
+		w.fill("#variable-2-value", "north")
 		w.press("Create the target")
 		w.shows("h1", "production")
 		w.shows("#head", "branch releases")
@@ -99,7 +109,7 @@ blocks:
 	}
 
 	w.press("Delete…")
-	w.shows("#head form", "1 variable and 0 files")
+	w.shows("#head form", "2 variables and 0 files")
 	w.fill("#confirm", "prod")
 	w.click(".target-delete .btn-danger-solid")
 	w.shows("#confirm-problem", "That is not the name")

@@ -240,7 +240,7 @@ func (w *Web) showTargetForm(rw http.ResponseWriter, r *http.Request, status int
 		return err
 	}
 	f.number()
-	s.Title, s.Section, s.Script = "New deployment target · "+f.Project.Name, "projects", "page"
+	s.Title, s.Section, s.Script, s.Later = "New deployment target · "+f.Project.Name, "projects", "page", "rows"
 	s.Crumbs = []Link{{f.Project.Name, "/projects/" + f.Project.Name}, {"Deployments", targetsURL(f.Project)}}
 	if f.Target != nil {
 		s.Title = "Edit " + f.Target.Name + " · " + f.Project.Name
