@@ -8,6 +8,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -58,10 +59,17 @@ type deploymentsBody struct {
 // deleteProblem is why a target was not deleted, with what was typed.
 type deleteProblem struct{ Typed, Problem string }
 
-// deploymentFilter is what the form of a history holds.
+// deploymentFilter is what the form of a history holds, and the links beside it.
 type deploymentFilter struct {
 	Ref, By, Label string
 	Bookmarks      []bookmarkFilter
+	Kinds, Whose   []deploymentChoice
+}
+
+// deploymentChoice is a link that changes one of the filters and keeps the others.
+type deploymentChoice struct {
+	Name, URL string
+	Current   bool
 }
 
 type bookmarkFilter struct{ Field, Name, Value string }
@@ -95,7 +103,7 @@ func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status in
 			}
 			b.Holds = "Its " + plural(len(vars), "variable", "variables") + " and " + plural(len(files), "file", "files")
 		}
-		if err := b.read(tx, d, r.URL.Query()); err != nil {
+		if err := b.read(tx, d, r.URL.Query(), route.ActorFrom(r.Context()).User); err != nil {
 			return err
 		}
 		s, err = w.shell(r, tx)
@@ -112,8 +120,39 @@ func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status in
 	return w.render(rw, status, "deployments", s, b)
 }
 
+// link makes the choices of kinds of refs, and of everyone's or one's own.
+func (v *deploymentFilter) link(here string, f store.DeploymentFilter, me *signalbox.User) {
+	choice := func(name, key, value, now string) deploymentChoice {
+		to := here
+		if q := deploymentQuery(f, key, value); q != "" {
+			to += "?" + q
+		}
+		return deploymentChoice{name, to, value == now}
+	}
+	for _, k := range [][2]string{{"Everything", ""}, {"Branches", "branch"}, {"Tags", "tag"}, {"Pull requests", "pull-request"}} {
+		v.Kinds = append(v.Kinds, choice(k[0], "ref", k[1], f.RefType))
+	}
+	v.Whose = append(v.Whose, choice("Everyone", "by", "", f.TriggeredBy))
+	if me != nil {
+		v.Whose = append(v.Whose, choice("Mine", "by", me.Name, f.TriggeredBy))
+	}
+}
+
+// deploymentQuery is the query of a history that a filter narrows, with one thing more or changed.
+func deploymentQuery(f store.DeploymentFilter, key, value string) string {
+	all := map[string]string{"ref": f.RefType, "label": f.RefLabel, "by": f.TriggeredBy, "b1": f.Bookmarks[0], "b2": f.Bookmarks[1], "b3": f.Bookmarks[2]}
+	all[key] = value
+	q := url.Values{}
+	for k, v := range all {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	return q.Encode()
+}
+
 // read fills in the page of the history that a query asks for. What it does not know is no filter.
-func (b *deploymentsBody) read(tx *store.Tx, d *signalbox.DeploymentTarget, q url.Values) error {
+func (b *deploymentsBody) read(tx *store.Tx, d *signalbox.DeploymentTarget, q url.Values, me *signalbox.User) error {
 	field := func(key string) string { return clip(strings.TrimSpace(q.Get(key)), 200) }
 	f := store.DeploymentFilter{TargetID: d.ID, RefLabel: field("label"), TriggeredBy: field("by"), Limit: deploymentPage + 1}
 	if ref := q.Get("ref"); ref == "branch" || ref == "tag" || ref == "pull-request" {
@@ -129,6 +168,7 @@ func (b *deploymentsBody) read(tx *store.Tx, d *signalbox.DeploymentTarget, q ur
 		b.Filter.Bookmarks = append(b.Filter.Bookmarks, bookmarkFilter{key, clip(name, 80), f.Bookmarks[i]})
 	}
 	b.Narrow = f.RefType+f.RefLabel+f.TriggeredBy+strings.Join(f.Bookmarks[:], "") != ""
+	b.Filter.link(b.Here, f, me)
 	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64)
 	f.After, _ = strconv.ParseInt(q.Get("after"), 10, 64)
 	if f.After > 0 {
@@ -146,14 +186,7 @@ func (b *deploymentsBody) read(tx *store.Tx, d *signalbox.DeploymentTarget, q ur
 		all = all[:deploymentPage]
 	}
 	at := func(key string, order int64) string {
-		q := url.Values{}
-		for k, v := range map[string]string{"ref": f.RefType, "label": f.RefLabel, "by": f.TriggeredBy, "b1": f.Bookmarks[0], "b2": f.Bookmarks[1], "b3": f.Bookmarks[2]} {
-			if v != "" {
-				q.Set(k, v)
-			}
-		}
-		q.Set(key, strconv.FormatInt(order, 10))
-		return "?" + q.Encode()
+		return "?" + deploymentQuery(f, key, strconv.FormatInt(order, 10))
 	}
 	if len(all) > 0 && older {
 		b.Older = at("before", all[len(all)-1].Order)

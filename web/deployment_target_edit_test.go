@@ -89,7 +89,7 @@ func TestMakeATarget(t *testing.T) {
 	s := newTargetSite(t)
 	s.page(targetsPath, `href="`+targetsPath+`/new"`, "signalbox deployment-target create parcel-api/NAME")
 	s.page("/projects/tariff-engine/deployments", "No deployment targets yet", `href="/projects/tariff-engine/deployments/new"`)
-	form := s.page(targetsPath+"/new", `action="`+targetsPath+`"`, `enctype="multipart/form-data"`, `value="main"`, `name="role" value="admin" checked`, `name="who" value="these" checked`, "Create the target", "There are mei.")
+	form := s.page(targetsPath+"/new", `action="`+targetsPath+`"`, `enctype="multipart/form-data"`, `value="main"`, `name="role" value="admin" checked`, `name="who" value="these" checked`, "Create the target", "Accounts here: mei.")
 	_, token, _ := strings.Cut(form, `name="token" value="`)
 	token, _, _ = strings.Cut(token, `"`)
 	fields := targetFields()

@@ -79,6 +79,10 @@ func TestDeploymentPages(t *testing.T) {
 		}
 	}
 	page(base+"/production?label=none", "Nothing like that", "Show all")
+	// Links change one filter and keep the others; the form keeps what the links have chosen.
+	page(base+"/production?by=bob&ref=branch&label=main&before=5", `href="`+base+`/production?by=bob&amp;label=main&amp;ref=tag">Tags`, `href="`+base+`/production?by=bob&amp;label=main">Everything`,
+		`aria-current="true">Branches`, `href="`+base+`/production?by=ana&amp;label=main&amp;ref=branch">Mine`, `href="`+base+`/production?label=main&amp;ref=branch">Everyone`, `name="ref" value="branch"`)
+	page(base+"/production?by=ana", `aria-current="true">Mine`, `aria-current="true">Everything`)
 }
 
 func TestCordonOnThePage(t *testing.T) {
