@@ -86,6 +86,8 @@ blocks:
 	w.open("/projects/shop/deployments/production")
 	w.shows("#history", "Started")
 	w.shows("#history", "ana")
+	w.shows("#there", "Sell things by ana")
+	w.shows("#there", "Nothing has come to main since then")
 	w.press("Cordon")
 	w.shows("#head", "Cordoned")
 	w.picture("target")
@@ -101,6 +103,8 @@ blocks:
 	w.stay()
 	w.signalbox("deployment-target", "uncordon", "shop/production")
 	w.shows("#head", "Usable")
+	w.commit("shop", "Sell more", map[string]string{"more": "things"})
+	w.shows("#there", "commit has come to main since then")
 	w.stayed()
 	for _, path := range []string{"/projects/shop/deployments", "/projects/shop/deployments/production", "/projects/shop/deployments/production/edit"} {
 		if strings.Contains(w.fetch(path), value) {

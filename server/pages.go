@@ -15,7 +15,7 @@ import (
 func (s *Server) pages() error {
 	w, err := web.New(web.Options{
 		Store: s.store, Stopper: s, Starter: s, Debugger: s.trigger, Deployer: s.secrets, Tasks: s.schedule, Lines: s.lines, Fleet: s.fleet, PublicURL: s.publicURL, Now: s.o.Now, Started: s.o.Now(),
-		Setup: s.setup, People: s.people, Projects: s.projects, AskedURL: s.askedURL, FixedURL: s.o.PublicURL, ClientIP: s.clientIP, Builds: s.builds, Version: s.o.Version,
+		Setup: s.setup, People: s.people, Projects: s.projects, Commits: s.trigger, AskedURL: s.askedURL, FixedURL: s.o.PublicURL, ClientIP: s.clientIP, Builds: s.builds, Version: s.o.Version,
 		Secure: func(r *http.Request) bool { return strings.HasPrefix(s.publicURL(r), "https://") },
 	})
 	if err != nil {

@@ -1,10 +1,12 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
@@ -52,6 +54,8 @@ type deploymentsBody struct {
 	Newer, Older string
 	Here         string
 	MayManage    bool
+	There        *thereView
+	Since        string // what has come to the branch since then
 	Holds        string // what is deleted with the target
 	Delete       *deleteProblem
 }
@@ -84,6 +88,7 @@ func (w *Web) getDeployments(rw http.ResponseWriter, r *http.Request) error {
 func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status int, failed *deleteProblem) error {
 	var b deploymentsBody
 	var s Shell
+	var sha, branch string
 	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
 		b = deploymentsBody{MayManage: may(r, auth.DeploymentTargetManage), Delete: failed}
 		p, d, err := findTarget(tx, r)
@@ -96,6 +101,18 @@ func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status in
 		}
 		b.Project, b.Target = p, viewTarget(d, p, names, tx)
 		b.Here = b.Target.URL
+		last, err := tx.LastDeployments(p.ID)
+		if err != nil {
+			return err
+		}
+		if x := last[d.ID]; x != nil {
+			if b.There, sha, err = readThere(tx, x); err != nil {
+				return err
+			}
+			if branch = p.DefaultBranch; x.RefType == "branch" {
+				branch = x.RefLabel
+			}
+		}
 		if b.MayManage {
 			vars, files, err := heldNames(tx, d)
 			if err != nil {
@@ -111,6 +128,7 @@ func (w *Web) showDeployments(rw http.ResponseWriter, r *http.Request, status in
 	}); err != nil {
 		return err
 	}
+	b.Since = w.since(r.Context(), b.Project, sha, branch)
 	s.Title, s.Section = b.Target.Name+" · Deployments · "+b.Project.Name, "projects"
 	s.Crumbs = []Link{{b.Project.Name, "/projects/" + b.Project.Name}, {"Deployments", "/projects/" + b.Project.Name + "/deployments"}}
 	s.Script = "page"
@@ -149,6 +167,39 @@ func deploymentQuery(f store.DeploymentFilter, key, value string) string {
 		}
 	}
 	return q.Encode()
+}
+
+// Commits tells what is known of a project's repository without asking another machine.
+type Commits interface {
+	// CommitsSince counts the commits of a branch that a commit does not have, up to most; CodeNotFound is that it is not known.
+	CommitsSince(ctx context.Context, p *signalbox.Project, sha, branch string, most int) (int, error)
+}
+
+const (
+	manyCommits  = 100             // that are counted
+	commitsPause = 2 * time.Second // for which a page waits for them
+)
+
+// since says how far a branch has gone on since a commit, "" where that is not known.
+func (w *Web) since(ctx context.Context, p *signalbox.Project, sha, branch string) string {
+	if w.o.Commits == nil || sha == "" || branch == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, commitsPause)
+	defer cancel()
+	n, err := w.o.Commits.CommitsSince(ctx, p, sha, branch, manyCommits+1)
+	name := clip(branch, 100)
+	switch {
+	case known(err):
+		return ""
+	case err != nil: // the page has the rest
+		return "How far " + name + " has gone on since then cannot be read just now."
+	case n == 0:
+		return "Nothing has come to " + name + " since then."
+	case n > manyCommits:
+		return "More than " + plural(manyCommits, "commit has", "commits have") + " come to " + name + " since then."
+	}
+	return plural(n, "commit has", "commits have") + " come to " + name + " since then."
 }
 
 // read fills in the page of the history that a query asks for. What it does not know is no filter.

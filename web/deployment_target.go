@@ -274,10 +274,12 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 			}
 		}
 		if d := byName[promo.Target]; d != nil && last[d.ID] != nil {
-			var err error
-			if promo.There, err = readThere(tx, last[d.ID], b.Workflow); err != nil {
+			there, sha, err := readThere(tx, last[d.ID])
+			if err != nil {
 				return err
 			}
+			there.Same = sha == b.Workflow.CommitSHA
+			promo.There = there
 		}
 		switch byName[promo.Target].Permit(signalbox.Promoter{User: u}, b.Workflow) {
 		case "":
@@ -294,16 +296,17 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 	return nil
 }
 
-// readThere says what a deployment brought to its target.
-func readThere(tx *store.Tx, d *signalbox.Deployment, now *signalbox.Workflow) (*thereView, error) {
+// readThere says what a deployment brought to its target, and which commit that was, "" when nobody knows any more.
+func readThere(tx *store.Tx, d *signalbox.Deployment) (*thereView, string, error) {
 	v := &thereView{By: viewDeployment(d, tx).By, URL: workflowURL(d.WorkflowID, d.PipelineID), At: moment(d.TriggeredAt, tx.Now)}
 	wf, err := tx.Workflow(d.WorkflowID)
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-		return v, nil
+		v.Title = "a workflow that was deleted"
+		return v, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	v.SHA, v.Title, v.Same = shortSHA(wf.CommitSHA), titleOf(wf.CommitMessage), wf.CommitSHA == now.CommitSHA
-	return v, nil
+	v.SHA, v.Title = shortSHA(wf.CommitSHA), titleOf(wf.CommitMessage)
+	return v, wf.CommitSHA, nil
 }

@@ -278,7 +278,7 @@ func readTargetBody(rw http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(rw, r.Body, maxTargetForm)
 	if err := r.ParseMultipartForm(maxTargetForm); err != nil && err != http.ErrNotMultipart {
 		// The cause may quote what it stumbled over.
-		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read. Variables and files may have %d MB together.", signalbox.MaxSecretSize>>20)
+		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read. Variables and files may have %d MB together, and be some 300; the command line takes more of them.", signalbox.MaxSecretSize>>20)
 	}
 	return nil
 }

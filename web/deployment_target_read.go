@@ -11,8 +11,8 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// mostTargetRows is how many rows of a kind are read of a form; more than there may be rules.
-const mostTargetRows = 250
+// mostTargetRows is how many rows of a kind are read of a form; more than a form can have parts.
+const mostTargetRows = 1000
 
 // readTarget takes a form in.
 func readTarget(r *http.Request) (targetForm, error) {

@@ -165,6 +165,31 @@ func TestAPromotionThroughATargetOnThePage(t *testing.T) {
 	}
 }
 
+// What is there, and how far its branch has gone on, as far as this machine knows.
+func TestWhatATargetLacks(t *testing.T) {
+	s := newBusySite(t)
+	s.harbour(s.project, s.pipeline)
+	const at = "/projects/parcel-api/deployments/production"
+	for n, says := range map[int]string{0: "Nothing has come to main since then.", 1: "1\u00a0commit has come to main", 7: "7\u00a0commits have come to main", 101: "More than 100\u00a0commits have come"} {
+		s.ahead = n
+		s.page(at, "There now:", "by automatic promotion", s.workflow.CommitSHA[:7], says)
+	}
+	if want := "parcel-api " + s.workflow.CommitSHA + " main 101"; s.asked != want {
+		t.Errorf("it asks for %q, not %q", s.asked, want)
+	}
+	s.fail = errBroken
+	if text := s.page(at, "cannot be read just now"); strings.Contains(text, errBroken.Error()) {
+		t.Error("an internal error is shown")
+	}
+	s.fail = signalbox.Errorf(signalbox.CodeNotFound, "no such branch")
+	if text := s.page(at, "There now:"); strings.Contains(text, "since then") {
+		t.Error("it says what it does not know")
+	}
+	if text := s.page("/projects/parcel-api/deployments/staging"); strings.Contains(text, "There now") {
+		t.Error("something is where nothing was deployed")
+	}
+}
+
 // inMain is what a page holds without the bar around it.
 func inMain(page string) string {
 	_, text, _ := strings.Cut(page, "<main")

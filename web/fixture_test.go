@@ -45,6 +45,8 @@ type site struct {
 
 	secrets    *secret.Secrets
 	mei        *signalbox.User    // whom deployment targets name
+	ahead      int                // commits since what was deployed
+	asked      string             // about whom
 	statements atomic.Int64       // that the database was asked
 	failedRun  *signalbox.TaskRun // what comes with the failure to run a task
 }
@@ -97,6 +99,11 @@ func (s *site) ChangeTarget(ctx context.Context, d *signalbox.DeploymentTarget, 
 	return s.secrets.ChangeTarget(ctx, d, vars, files, by, actor)
 }
 
+func (s *site) CommitsSince(_ context.Context, p *signalbox.Project, sha, branch string, most int) (int, error) {
+	s.asked = fmt.Sprintf("%s %s %s %d", p.Name, sha, branch, most)
+	return s.ahead, s.fail
+}
+
 func (s *site) RunNow(_ context.Context, id string, n schedule.Now) (*signalbox.TaskRun, error) {
 	s.stops = append(s.stops, fmt.Sprintf("run %s on %s %s with %v by %s", id, n.Ref, n.PipelineFile, n.Parameters, n.By))
 	if s.fail != nil {
@@ -132,7 +139,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Commits: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,8 @@ type Options struct {
 	ClientIP func(r *http.Request) string
 	// Projects makes projects; nil when none can be made here.
 	Projects *project.Projects
+	// Commits tells how far a branch has gone on; nil when nothing can.
+	Commits Commits
 	// Builds are the programs that machines can fetch from the server; nil is none.
 	Builds Builds
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
