@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -181,8 +182,64 @@ const (
 	maxTargetText  = 2000
 )
 
+// FieldProblem is what is wrong with one field of something that somebody filled in.
+type FieldProblem struct {
+	Field string
+	Err   error
+}
+
 // Validate checks everything but whether the name is free and the users of rules exist.
 func (t *DeploymentTarget) Validate() error {
+	for _, p := range t.Problems() {
+		kind, n, numbered := strings.Cut(p.Field, ".")
+		if i, err := strconv.Atoi(n); err == nil && numbered && kind != "bookmarks" {
+			return Errorf(CodeInvalid, "%s rule %d: %s", strings.TrimSuffix(kind, "s"), i+1, ErrorMessage(p.Err))
+		}
+		return p.Err
+	}
+	return nil
+}
+
+// Problems is all that Validate finds, by field: name, description, url, bookmarks.N, rules, subjects.N and objects.N with N from 0.
+func (t *DeploymentTarget) Problems() (out []FieldProblem) {
+	note := func(field string, err error) {
+		if err != nil {
+			out = append(out, FieldProblem{field, err})
+		}
+	}
+	note("name", t.validateName())
+	if len(t.Description) > maxTargetText {
+		note("description", Errorf(CodeInvalid, "description is %d bytes long; at most %d are allowed", len(t.Description), maxTargetText))
+	}
+	if t.URL != "" {
+		u, err := url.Parse(t.URL)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || len(t.URL) > maxTargetText {
+			note("url", Errorf(CodeInvalid, "url must be where people look at what was deployed, such as https://app.example.com, without a password"))
+		}
+	}
+	for i, b := range t.Bookmarks {
+		field := "bookmarks." + strconv.Itoa(i)
+		switch {
+		case len(b) > 255:
+			note(field, Errorf(CodeInvalid, "bookmark_parameter%d is %d bytes long; at most 255 are allowed", i+1, len(b)))
+		case b != "" && slices.Index(t.Bookmarks[:], b) < i:
+			note(field, Errorf(CodeInvalid, "bookmark_parameter%d repeats the parameter %.60q", i+1, b))
+		}
+	}
+	if len(t.Subjects) > maxTargetRules || len(t.Objects) > maxTargetRules {
+		note("rules", Errorf(CodeInvalid, "at most %d subject rules and %d object rules are allowed", maxTargetRules, maxTargetRules))
+		return out
+	}
+	for i, r := range t.Subjects {
+		note("subjects."+strconv.Itoa(i), r.validate())
+	}
+	for i, r := range t.Objects {
+		note("objects."+strconv.Itoa(i), r.validate())
+	}
+	return out
+}
+
+func (t *DeploymentTarget) validateName() error {
 	switch {
 	case t.Name == "":
 		return Errorf(CodeInvalid, "a deployment target needs a name")
@@ -192,35 +249,6 @@ func (t *DeploymentTarget) Validate() error {
 		return Errorf(CodeInvalid, "name %.60q must contain only alphanumericals, dashes, underscores or dots", t.Name)
 	case IsID(t.Name):
 		return Errorf(CodeInvalid, "name %s looks like an id; choose a name", t.Name)
-	case len(t.Description) > maxTargetText:
-		return Errorf(CodeInvalid, "description is %d bytes long; at most %d are allowed", len(t.Description), maxTargetText)
-	}
-	if t.URL != "" {
-		u, err := url.Parse(t.URL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || len(t.URL) > maxTargetText {
-			return Errorf(CodeInvalid, "url must be where people look at what was deployed, such as https://app.example.com, without a password")
-		}
-	}
-	for i, b := range t.Bookmarks {
-		switch {
-		case len(b) > 255:
-			return Errorf(CodeInvalid, "bookmark_parameter%d is %d bytes long; at most 255 are allowed", i+1, len(b))
-		case b != "" && slices.Index(t.Bookmarks[:], b) < i:
-			return Errorf(CodeInvalid, "bookmark_parameter%d repeats the parameter %.60q", i+1, b)
-		}
-	}
-	if len(t.Subjects) > maxTargetRules || len(t.Objects) > maxTargetRules {
-		return Errorf(CodeInvalid, "at most %d subject rules and %d object rules are allowed", maxTargetRules, maxTargetRules)
-	}
-	for i, r := range t.Subjects {
-		if err := r.validate(); err != nil {
-			return Errorf(CodeInvalid, "subject rule %d: %s", i+1, ErrorMessage(err))
-		}
-	}
-	for i, r := range t.Objects {
-		if err := r.validate(); err != nil {
-			return Errorf(CodeInvalid, "object rule %d: %s", i+1, ErrorMessage(err))
-		}
 	}
 	return nil
 }

@@ -165,3 +165,28 @@ func TestDeploymentTargetValidate(t *testing.T) {
 		}
 	}
 }
+
+func TestProblemsOfATarget(t *testing.T) {
+	d := &DeploymentTarget{
+		Name: "a b", URL: "ftp://x", Bookmarks: [3]string{"V", "V"}, Subjects: []SubjectRule{{Type: SubjectAny}, {Type: SubjectUser}},
+		Objects: []ObjectRule{{Type: ObjectTag, Match: MatchAll}, {Type: ObjectTag, Match: MatchRegex, Pattern: "("}},
+	}
+	var got []string
+	for _, p := range d.Problems() {
+		got = append(got, p.Field)
+		if ErrorCode(p.Err) != CodeInvalid {
+			t.Error(p.Err)
+		}
+	}
+	if want := "name url bookmarks.1 subjects.1 objects.1"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %s", got, want)
+	}
+	s := &Secret{TargetID: "t", EnvVars: []SecretVar{{Name: "A"}, {Name: "A"}, {Name: "-"}}, Files: []SecretFile{{Path: "f"}, {Path: "../f"}}}
+	got = nil
+	for _, p := range s.ContentProblems() {
+		got = append(got, p.Field)
+	}
+	if want := "env_vars.1 env_vars.2 files.1"; strings.Join(got, " ") != want {
+		t.Errorf("%q, want %s", got, want)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,16 +55,19 @@ func (s *Secret) Permits(projectID string) bool {
 	return s.Access.Projects == ProjectsAll || s.Access.Projects == ProjectsAllowed && slices.Contains(s.Access.ProjectIDs, projectID)
 }
 
-// SecretVar is one environment variable of a secret.
+// SecretVar is one environment variable of a secret. Keep is said by whoever changes one without knowing its value: the value that
+// there is stays.
 type SecretVar struct {
 	Name  string
 	Value SecretValue
+	Keep  bool
 }
 
 // SecretFile is one file of a secret. Path is absolute or relative to the home directory.
 type SecretFile struct {
 	Path    string
 	Content SecretValue
+	Keep    bool
 }
 
 // SecretVersion is one content of a secret, encrypted. It never changes, but for the seal of its key.
@@ -135,35 +139,46 @@ func (s *Secret) Validate() error {
 	default:
 		return Errorf(CodeInvalid, "projects_access %.40q is not known; use ALL, ALLOWED or NONE", s.Access.Projects)
 	}
+	for _, p := range s.ContentProblems() {
+		return p.Err
+	}
+	return nil
+}
+
+// ContentProblems is what is wrong with what a secret holds: env_vars.N, files.N with N from 0, or content. No error quotes a value.
+func (s *Secret) ContentProblems() (out []FieldProblem) {
+	note := func(kind string, i int, format string, args ...any) {
+		out = append(out, FieldProblem{kind + "." + strconv.Itoa(i), Errorf(CodeInvalid, format, args...)})
+	}
 	size := 0
 	names := map[string]bool{}
-	for _, v := range s.EnvVars {
+	for i, v := range s.EnvVars {
 		switch {
 		case !secretVar.MatchString(v.Name):
-			return Errorf(CodeInvalid, "%.100q is not a name for an environment variable: use letters, digits and _, not beginning with a digit", v.Name)
+			note("env_vars", i, "%.100q is not a name for an environment variable: use letters, digits and _, not beginning with a digit", v.Name)
 		case names[v.Name]:
-			return Errorf(CodeInvalid, "the environment variable %s is there twice", v.Name)
+			note("env_vars", i, "the environment variable %s is there twice", v.Name)
 		case strings.ContainsRune(v.Value.Reveal(), 0):
-			return Errorf(CodeInvalid, "the value of %s holds a zero byte, which no environment variable can", v.Name)
+			note("env_vars", i, "the value of %s holds a zero byte, which no environment variable can", v.Name)
 		}
 		names[v.Name] = true
 		size += len(v.Value.Reveal())
 	}
 	paths := map[string]bool{}
-	for _, f := range s.Files {
+	for i, f := range s.Files {
 		switch {
 		case f.Path == "" || len(f.Path) > 4096 || strings.ContainsRune(f.Path, 0) || strings.HasSuffix(f.Path, "/"):
-			return Errorf(CodeInvalid, "%.100q is not a path for a file", f.Path)
+			note("files", i, "%.100q is not a path for a file", f.Path)
 		case slices.Contains(strings.Split(f.Path, "/"), ".."):
-			return Errorf(CodeInvalid, "the path %.100q leads upwards; write it from the home directory on, or absolute", f.Path)
+			note("files", i, "the path %.100q leads upwards; write it from the home directory on, or absolute", f.Path)
 		case paths[f.Path]:
-			return Errorf(CodeInvalid, "the file %s is there twice", f.Path)
+			note("files", i, "the file %s is there twice", f.Path)
 		}
 		paths[f.Path] = true
 		size += len(f.Content.Reveal())
 	}
 	if size > MaxSecretSize {
-		return Errorf(CodeInvalid, "content is too big")
+		out = append(out, FieldProblem{"content", Errorf(CodeInvalid, "content is too big")})
 	}
-	return nil
+	return out
 }

@@ -19,7 +19,7 @@ func TestASecretValueShowsItselfNowhere(t *testing.T) {
 		byName     map[string]SecretValue
 	}
 	o := outer{v, v, []SecretValue{v}, map[string]SecretValue{"a": v}}
-	s := &Secret{Name: "n", EnvVars: []SecretVar{{"A", v}}, Files: []SecretFile{{"f", v}}}
+	s := &Secret{Name: "n", EnvVars: []SecretVar{{Name: "A", Value: v}}, Files: []SecretFile{{Path: "f", Content: v}}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%T %v", "%10v", "%T"} {
 		for _, x := range []any{v, &v, o, &o, s, *s, []any{v}, error(Errorf(CodeInternal, "it is %v", v))} {
 			args := []any{x}
@@ -67,15 +67,15 @@ func TestValidateSecret(t *testing.T) {
 		{with(func(s *Secret) { s.Name = "a/b" }), "name can only include alpha-numeric characters, dashes, underscores and dots"},
 		{with(func(s *Secret) { s.Name = "ä" }), "name can only include alpha-numeric characters, dashes, underscores and dots"},
 		{with(func(s *Secret) { s.Name = NewID() }), "name should not be in uuid format"},
-		{with(func(s *Secret) { s.EnvVars = []SecretVar{{"A", value(MaxSecretSize)}} }), ""},
+		{with(func(s *Secret) { s.EnvVars = []SecretVar{{Name: "A", Value: value(MaxSecretSize)}} }), ""},
 		{with(func(s *Secret) {
-			s.EnvVars, s.Files = []SecretVar{{"A", value(MaxSecretSize)}}, []SecretFile{{"f", value(1)}}
+			s.EnvVars, s.Files = []SecretVar{{Name: "A", Value: value(MaxSecretSize)}}, []SecretFile{{Path: "f", Content: value(1)}}
 		}), "content is too big"},
-		{with(func(s *Secret) { s.EnvVars = []SecretVar{{"A-B", value(1)}} }), "is not a name"},
-		{with(func(s *Secret) { s.EnvVars = []SecretVar{{"A", value(1)}, {"A", value(1)}} }), "twice"},
-		{with(func(s *Secret) { s.EnvVars = []SecretVar{{"A", NewSecretValue("a\x00b")}} }), "zero byte"},
-		{with(func(s *Secret) { s.Files = []SecretFile{{"a/../b", value(1)}} }), "leads upwards"},
-		{with(func(s *Secret) { s.Files = []SecretFile{{"", value(1)}} }), "is not a path"},
+		{with(func(s *Secret) { s.EnvVars = []SecretVar{{Name: "A-B", Value: value(1)}} }), "is not a name"},
+		{with(func(s *Secret) { s.EnvVars = []SecretVar{{Name: "A", Value: value(1)}, {Name: "A", Value: value(1)}} }), "twice"},
+		{with(func(s *Secret) { s.EnvVars = []SecretVar{{Name: "A", Value: NewSecretValue("a\x00b")}} }), "zero byte"},
+		{with(func(s *Secret) { s.Files = []SecretFile{{Path: "a/../b", Content: value(1)}} }), "leads upwards"},
+		{with(func(s *Secret) { s.Files = []SecretFile{{Path: "", Content: value(1)}} }), "is not a path"},
 		{with(func(s *Secret) { s.Access.Projects = "SOME" }), "projects_access"},
 	} {
 		err := c.s.Validate()

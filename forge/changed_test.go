@@ -215,3 +215,33 @@ func BenchmarkChanged(b *testing.B) {
 		}
 	}
 }
+
+func TestCountSince(t *testing.T) {
+	ctx, dir := context.Background(), workTree(t)
+	first := git(t, dir, "rev-parse", "HEAD")
+	git(t, dir, "checkout", "-q", "-b", "side")
+	side := commit(t, dir, "s", "1\n")
+	git(t, dir, "checkout", "-q", "main")
+	commit(t, dir, "a", "1\n")
+	second := commit(t, dir, "a", "2\n")
+	r := local(t, dir)
+	for _, c := range []struct {
+		sha, branch string
+		most, want  int
+		code        signalbox.Code
+	}{
+		{first, "main", 10, 2, ""},
+		{first, "main", 1, 1, ""},
+		{second, "main", 10, 0, ""},
+		{second, "side", 10, 1, ""},
+		{side, "main", 10, 2, ""}, // what side has besides does not count
+		{first, "none", 10, 0, signalbox.CodeNotFound},
+		{strings.Repeat("0", 40), "main", 10, 0, signalbox.CodeNotFound},
+		{"--all", "main", 10, 0, signalbox.CodeInvalid},
+		{first, "--all", 10, 0, signalbox.CodeInvalid},
+	} {
+		if n, err := r.CountSince(ctx, c.sha, c.branch, c.most); n != c.want || signalbox.ErrorCode(err) != c.code {
+			t.Errorf("%.8s..%s: %d, %v; want %d", c.sha, c.branch, n, err, c.want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -142,4 +143,21 @@ func Hooked(ctx context.Context, gitDir string) bool {
 	}
 	text, err := os.ReadFile(filepath.Join(hooks, "post-receive"))
 	return err == nil && strings.Contains(string(text), hookMark)
+}
+
+// CountSince counts the commits of a branch that a commit does not have, up to most. CodeNotFound when one of them is not there.
+func (r *Repo) CountSince(ctx context.Context, sha, branch string, most int) (int, error) {
+	head, err := r.ResolveBranch(ctx, branch)
+	if err != nil {
+		return 0, err
+	}
+	since, err := r.Resolve(ctx, sha)
+	if err != nil || since == head {
+		return 0, err
+	}
+	out, err := r.git(ctx, "rev-list", "--count", "--max-count="+strconv.Itoa(most), head, "^"+since)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
 }

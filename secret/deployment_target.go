@@ -19,6 +19,9 @@ func (x *Secrets) CreateTarget(ctx context.Context, d *signalbox.DeploymentTarge
 	if err := given.Validate(); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(vars, func(v signalbox.SecretVar) bool { return v.Keep }) || slices.ContainsFunc(files, func(f signalbox.SecretFile) bool { return f.Keep }) {
+		return signalbox.Errorf(signalbox.CodeInvalid, "a new deployment target has no values to keep")
+	}
 	return x.Store.Write(ctx, func(tx *store.Tx) error {
 		*d = given
 		switch old, err := tx.DeploymentTargetOf(d.ProjectID, token); {
@@ -52,6 +55,7 @@ func (x *Secrets) CreateTarget(ctx context.Context, d *signalbox.DeploymentTarge
 
 // TargetChange says what to change of a deployment target; nil leaves things as they are.
 type TargetChange struct {
+	Seen        *int // the version that was changed; where there is another one already, nothing is changed
 	Name        *string
 	Description *string
 	URL         *string
@@ -59,7 +63,7 @@ type TargetChange struct {
 	Subjects    []signalbox.SubjectRule
 	Objects     []signalbox.ObjectRule
 	Cordoned    *bool
-	// EnvVars and Files, together, replace the content; a value that is the fingerprint of the one that there is keeps it.
+	// EnvVars and Files, together, replace the content; Keep, or a value that is the fingerprint of the one that there is, keeps it.
 	Content bool
 	EnvVars []signalbox.SecretVar
 	Files   []signalbox.SecretFile
@@ -103,11 +107,14 @@ func (x *Secrets) UpdateTarget(ctx context.Context, id string, c TargetChange, b
 		if !d.DeletedAt.IsZero() {
 			return signalbox.Errorf(signalbox.CodeNotFound, "there is no deployment target %s", id)
 		}
+		if c.Seen != nil && *c.Seen != d.Version {
+			return signalbox.Errorf(signalbox.CodeConflict, "somebody has changed the deployment target meanwhile; look at what it is now, and change that")
+		}
 		what := c.apply(d)
 		if err := d.Validate(); err != nil {
 			return err
 		}
-		if c.Subjects != nil {
+		if slices.Contains(what, "subject rules") { // those that stay may name people who are gone
 			if err := knownSubjects(tx, d); err != nil {
 				return err
 			}
@@ -148,15 +155,21 @@ func (x *Secrets) replace(tx *store.Tx, d *signalbox.DeploymentTarget, c TargetC
 	same := len(vars) == len(s.EnvVars) && len(files) == len(s.Files)
 	for i, e := range s.EnvVars {
 		j := slices.IndexFunc(vars, func(o signalbox.SecretVar) bool { return o.Name == e.Name })
-		if j >= 0 && e.Value.Reveal() == fingerprint(vars[j].Value.Reveal()) {
-			s.EnvVars[i].Value = vars[j].Value
+		if e.Keep && j < 0 {
+			return false, nothingToKeep(e.Name)
+		}
+		if e.Keep || j >= 0 && e.Value.Reveal() == fingerprint(vars[j].Value.Reveal()) {
+			s.EnvVars[i] = vars[j]
 		}
 		same = same && j == i && s.EnvVars[i].Value.Reveal() == vars[j].Value.Reveal()
 	}
 	for i, f := range s.Files {
 		j := slices.IndexFunc(files, func(o signalbox.SecretFile) bool { return o.Path == f.Path })
-		if j >= 0 && base64.StdEncoding.EncodeToString([]byte(f.Content.Reveal())) == fingerprint(encoded(files[j])) {
-			s.Files[i].Content = files[j].Content
+		if f.Keep && j < 0 {
+			return false, nothingToKeep(f.Path)
+		}
+		if f.Keep || j >= 0 && base64.StdEncoding.EncodeToString([]byte(f.Content.Reveal())) == fingerprint(encoded(files[j])) {
+			s.Files[i] = files[j]
 		}
 		same = same && j == i && s.Files[i].Content.Reveal() == files[j].Content.Reveal()
 	}
@@ -168,6 +181,26 @@ func (x *Secrets) replace(tx *store.Tx, d *signalbox.DeploymentTarget, c TargetC
 		return false, err
 	}
 	return true, tx.UpdateSecret(s, next, actor, "content")
+}
+
+func nothingToKeep(name string) error {
+	return signalbox.Errorf(signalbox.CodeConflict, "there is no %.100q any more whose value could be kept; give its value", name)
+}
+
+// ChangeTarget makes a deployment target what d says, whose version is the one that was seen, with this content.
+func (x *Secrets) ChangeTarget(ctx context.Context, d *signalbox.DeploymentTarget, vars []signalbox.SecretVar, files []signalbox.SecretFile, by, actor string) error {
+	c := TargetChange{
+		Seen: &d.Version, Name: &d.Name, Description: &d.Description, URL: &d.URL, Bookmarks: [3]*string{&d.Bookmarks[0], &d.Bookmarks[1], &d.Bookmarks[2]},
+		Subjects: append([]signalbox.SubjectRule{}, d.Subjects...), Objects: append([]signalbox.ObjectRule{}, d.Objects...), Content: true, EnvVars: vars, Files: files,
+	}
+	_, err := x.UpdateTarget(ctx, d.ID, c, by, actor)
+	return err
+}
+
+// CordonTarget lets nobody deploy to a target, or lets them again. Doing it twice is doing it once.
+func (x *Secrets) CordonTarget(ctx context.Context, id string, cordoned bool, by, actor string) error {
+	_, err := x.UpdateTarget(ctx, id, TargetChange{Cordoned: &cordoned}, by, actor)
+	return err
 }
 
 func encoded(f signalbox.SecretFile) string {

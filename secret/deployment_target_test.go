@@ -184,3 +184,72 @@ func TestTheSubjectsOfATarget(t *testing.T) {
 		}
 	}
 }
+
+func TestChangeWhatWasSeen(t *testing.T) {
+	onBoth(t, func(t *testing.T, x *Secrets) {
+		d := x.target(t)
+		change := func(fn func(d *signalbox.DeploymentTarget), vars []signalbox.SecretVar, files ...signalbox.SecretFile) error {
+			now := *d
+			fn(&now)
+			return x.ChangeTarget(t.Context(), &now, vars, files, "bob", "user:bob")
+		}
+		keep := []signalbox.SecretVar{{Name: "B", Keep: true}, {Name: "A", Keep: true}, {Name: "C", Value: value("three")}}
+		if err := change(func(d *signalbox.DeploymentTarget) { d.Description = "new" }, keep, signalbox.SecretFile{Path: "k", Keep: true}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"B=", "A=one", "C=three", "k:key\n"}, x.heldBy(t, d)); diff != "" {
+			t.Error(diff)
+		}
+		// Now there is another version than the one that was seen.
+		if err := change(func(*signalbox.DeploymentTarget) {}, nil); signalbox.ErrorCode(err) != signalbox.CodeConflict || !strings.Contains(err.Error(), "meanwhile") {
+			t.Error(err)
+		}
+		d.Version++
+		for _, err := range []error{
+			change(func(*signalbox.DeploymentTarget) {}, []signalbox.SecretVar{{Name: "NONE", Keep: true}}),
+			change(func(*signalbox.DeploymentTarget) {}, nil, signalbox.SecretFile{Path: "none", Keep: true}),
+		} {
+			if signalbox.ErrorCode(err) != signalbox.CodeConflict || !strings.Contains(err.Error(), "could be kept") {
+				t.Error(err)
+			}
+		}
+		if len(x.heldBy(t, d)) != 4 {
+			t.Error("what was refused was done")
+		}
+		// Nobody may deploy, from nowhere, and nothing is handed out: also that can be said.
+		if err := change(func(d *signalbox.DeploymentTarget) { d.Subjects, d.Objects = nil, nil }, nil); err != nil || len(x.heldBy(t, d)) != 0 {
+			t.Errorf("%v, it holds %v", err, x.heldBy(t, d))
+		}
+		made := &signalbox.DeploymentTarget{ProjectID: d.ProjectID, Name: "b"}
+		if err := x.CreateTarget(t.Context(), made, []signalbox.SecretVar{{Name: "A", Keep: true}}, nil, signalbox.NewID(), "user:bob"); signalbox.ErrorCode(err) != signalbox.CodeInvalid {
+			t.Errorf("a new target keeps what it never had: %v", err)
+		}
+		if err := x.CordonTarget(t.Context(), d.ID, true, "bob", "user:bob"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Rules that stay may name people who are gone; rules that come may not.
+func TestRulesThatStay(t *testing.T) {
+	x := sqlite(t)
+	gone := &signalbox.User{Name: "gone", Role: signalbox.RoleMember}
+	if err := x.Store.Write(t.Context(), func(tx *store.Tx) error { return tx.CreateUser(gone) }); err != nil {
+		t.Fatal(err)
+	}
+	d := x.target(t, func(d *signalbox.DeploymentTarget) {
+		d.Subjects = []signalbox.SubjectRule{{Type: signalbox.SubjectUser, ID: "gone"}}
+	})
+	if err := x.Store.Write(t.Context(), func(tx *store.Tx) error { return tx.DisableUser(gone, "test") }); err != nil {
+		t.Fatal(err)
+	}
+	d.Description = "other"
+	if err := x.ChangeTarget(t.Context(), d, nil, nil, "bob", "user:bob"); err != nil {
+		t.Error(err)
+	}
+	d.Version++
+	d.Subjects = append(d.Subjects, signalbox.SubjectRule{Type: signalbox.SubjectAuto})
+	if err := x.ChangeTarget(t.Context(), d, nil, nil, "bob", "user:bob"); signalbox.ErrorCode(err) != signalbox.CodeInvalid {
+		t.Error(err)
+	}
+}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/engine"
-	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/web"
 )
@@ -15,8 +14,8 @@ import (
 // pages adds the web pages and makes the handler of everything.
 func (s *Server) pages() error {
 	w, err := web.New(web.Options{
-		Store: s.store, Stopper: s, Starter: s, Debugger: s.trigger, Deployer: s, Tasks: s.schedule, Lines: s.lines, Fleet: s.fleet, PublicURL: s.publicURL, Now: s.o.Now, Started: s.o.Now(),
-		Setup: s.setup, People: s.people, Projects: s.projects, AskedURL: s.askedURL, FixedURL: s.o.PublicURL, ClientIP: s.clientIP, Builds: s.builds, Version: s.o.Version,
+		Store: s.store, Stopper: s, Starter: s, Debugger: s.trigger, Deployer: s.secrets, Tasks: s.schedule, Lines: s.lines, Fleet: s.fleet, PublicURL: s.publicURL, Now: s.o.Now, Started: s.o.Now(),
+		Setup: s.setup, People: s.people, Projects: s.projects, Commits: s.trigger, AskedURL: s.askedURL, FixedURL: s.o.PublicURL, ClientIP: s.clientIP, Builds: s.builds, Version: s.o.Version,
 		Secure: func(r *http.Request) bool { return strings.HasPrefix(s.publicURL(r), "https://") },
 	})
 	if err != nil {
@@ -82,10 +81,4 @@ func (s *Server) RerunJob(ctx context.Context, jobID, by, actor string) (workflo
 		return err
 	})
 	return workflow, created, err
-}
-
-// CordonTarget lets nobody deploy to a target, or lets them again.
-func (s *Server) CordonTarget(ctx context.Context, id string, cordoned bool, by, actor string) error {
-	_, err := s.secrets.UpdateTarget(ctx, id, secret.TargetChange{Cordoned: &cordoned}, by, actor)
-	return err
 }

@@ -43,6 +43,14 @@ func (closed) RunNow(context.Context, string, schedule.Now) (*signalbox.TaskRun,
 	return nil, errClosed
 }
 
+func (closed) CreateTarget(context.Context, *signalbox.DeploymentTarget, []signalbox.SecretVar, []signalbox.SecretFile, string, string) error {
+	return errClosed
+}
+
+func (closed) ChangeTarget(context.Context, *signalbox.DeploymentTarget, []signalbox.SecretVar, []signalbox.SecretFile, string, string) error {
+	return errClosed
+}
+
 func (closed) CordonTarget(context.Context, string, bool, string, string) error { return errClosed }
 
 // brokenLogs are logs that do not answer.

@@ -1,11 +1,13 @@
 package trigger
 
 import (
+	"context"
 	"strings"
 	"testing"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
@@ -101,4 +103,26 @@ func (w *world) workflow(p *signalbox.Pipeline) (out *signalbox.Workflow) {
 	w.Helper()
 	w.write(func(tx *store.Tx) (err error) { out, err = tx.Workflow(p.WorkflowID); return err })
 	return out
+}
+
+func TestCommitsSince(t *testing.T) {
+	w, ctx := newWorld(t), context.Background()
+	first := w.git(w.work, "rev-parse", "HEAD")
+	w.commit("second", pipeline+"# more\n")
+	w.git(w.work, "push", "-q", "origin", "main")
+	if n, err := w.tr.CommitsSince(ctx, w.p, first, "main", 10); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	// Of a repository elsewhere only what was fetched is known, and asking fetches nothing.
+	elsewhere := *w.p
+	elsewhere.GitDir, elsewhere.GitURL = "", "https://git.example.invalid/demo.git"
+	if _, err := w.tr.CommitsSince(ctx, &elsewhere, first, "main", 10); signalbox.ErrorCode(err) != signalbox.CodeNotFound {
+		t.Error(err)
+	}
+	if _, err := forge.Mirror(ctx, w.bare, w.tr.mirrorDir(&elsewhere)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := w.tr.CommitsSince(ctx, &elsewhere, first, "main", 10); n != 1 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -62,13 +63,37 @@ func (t *Trigger) lock(projectID string) func() {
 
 // Repo returns a project's repository: where it lies on this machine, or a mirror brought up to date.
 func (t *Trigger) Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, error) {
+	if repo, mirror := t.known(p); !mirror {
+		return repo, nil
+	}
+	return forge.Mirror(ctx, p.GitURL, t.mirrorDir(p))
+}
+
+func (t *Trigger) mirrorDir(p *signalbox.Project) string {
+	return filepath.Join(t.o.MirrorDir, p.ID+".git")
+}
+
+// known is a project's repository as it is on this machine, and whether that is a mirror: one may be behind, or not be there yet.
+func (t *Trigger) known(p *signalbox.Project) (repo *forge.Repo, mirror bool) {
 	if p.GitDir != "" {
-		return &forge.Repo{Dir: p.GitDir}, nil
+		return &forge.Repo{Dir: p.GitDir}, false
 	}
 	if dir, ok := forge.IsLocal(p.GitURL); ok {
-		return &forge.Repo{Dir: dir}, nil
+		return &forge.Repo{Dir: dir}, false
 	}
-	return forge.Mirror(ctx, p.GitURL, filepath.Join(t.o.MirrorDir, p.ID+".git"))
+	return &forge.Repo{Dir: t.mirrorDir(p)}, true
+}
+
+// CommitsSince counts the commits of a branch that a commit does not have, up to most, as far as this machine knows: nothing is fetched.
+// CodeNotFound is that it does not know.
+func (t *Trigger) CommitsSince(ctx context.Context, p *signalbox.Project, sha, branch string, most int) (int, error) {
+	repo, mirror := t.known(p)
+	if mirror {
+		if _, err := os.Stat(filepath.Join(repo.Dir, "HEAD")); err != nil {
+			return 0, signalbox.Errorf(signalbox.CodeNotFound, "nothing of the repository of project %s is here yet", p.Name)
+		}
+	}
+	return repo.CountSince(ctx, sha, branch, most)
 }
 
 // fetched is Repo for whoever does not hold the project's lock: two fetches into one mirror must not overlap.

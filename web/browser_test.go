@@ -54,6 +54,11 @@ func TestBrowser(t *testing.T) {
 		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
+		{"admin-deployments", "/projects/parcel-api/deployments"},
+		{"admin-deployments-empty", "/projects/tariff-engine/deployments"},
+		{"admin-deployment-history", "/projects/parcel-api/deployments/production"},
+		{"admin-deployment-new", "/projects/parcel-api/deployments/new"},
+		{"admin-deployment-edit", "/projects/parcel-api/deployments/production/edit"},
 		{"tasks", "/projects/parcel-api/schedulers"},
 		{"tasks-empty", "/projects/tariff-engine/schedulers"},
 		{"task", "/projects/parcel-api/schedulers/" + s.nightly.ID},
@@ -106,7 +111,7 @@ func TestBrowser(t *testing.T) {
 			address = signedOut.url + p.path
 		}
 		for _, shot := range shots {
-			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
+			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.Contains(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
 				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
@@ -11,14 +12,19 @@ import (
 	"github.com/signalbox-ci/signalbox/store"
 )
 
-// Deployer closes deployment targets and opens them again. by is a user's name, actor who it is written down as.
+// Deployer makes and changes deployment targets, closes them and opens them again. by is a user's name, actor who it is written down as.
 type Deployer interface {
+	// CreateTarget makes one; a token that made one before gives that one again.
+	CreateTarget(ctx context.Context, d *signalbox.DeploymentTarget, vars []signalbox.SecretVar, files []signalbox.SecretFile, token, actor string) error
+	// ChangeTarget makes one what d says, if its version is that of d.
+	ChangeTarget(ctx context.Context, d *signalbox.DeploymentTarget, vars []signalbox.SecretVar, files []signalbox.SecretFile, by, actor string) error
 	CordonTarget(ctx context.Context, id string, cordoned bool, by, actor string) error
 }
 
 type targetsBody struct {
 	Project   *signalbox.Project
 	Targets   []targetView
+	NewURL    string
 	MayManage bool
 }
 
@@ -33,13 +39,22 @@ type targetView struct {
 	ChangedBy               string
 }
 
-func targetURL(project, target string) string {
-	return "/projects/" + url.PathEscape(project) + "/deployments/" + url.PathEscape(target)
+func targetsURL(p *signalbox.Project) string {
+	return "/projects/" + url.PathEscape(p.Name) + "/deployments"
+}
+
+// targetURL names a target by its name, or by its id where the name would lead elsewhere.
+func targetURL(p *signalbox.Project, d *signalbox.DeploymentTarget) string {
+	switch d.Name {
+	case "new", ".", "..":
+		return targetsURL(p) + "/" + d.ID
+	}
+	return targetsURL(p) + "/" + url.PathEscape(d.Name)
 }
 
 func viewTarget(d *signalbox.DeploymentTarget, p *signalbox.Project, names map[string]string, tx *store.Tx) targetView {
 	v := targetView{
-		Name: d.Name, Description: clip(d.Description, 300), Site: clip(d.URL, 200), URL: targetURL(p.Name, d.Name), Cordoned: d.Cordoned,
+		Name: d.Name, Description: clip(d.Description, 300), Site: clip(d.URL, 200), URL: targetURL(p, d), Cordoned: d.Cordoned,
 		Changed: moment(d.UpdatedAt, tx.Now), ChangedBy: clip(d.UpdatedBy, 80),
 	}
 	for _, r := range d.Subjects {
@@ -109,6 +124,7 @@ func (w *Web) getDeploymentTargets(rw http.ResponseWriter, r *http.Request) erro
 		if b.Project, err = tx.FindProject(r.PathValue("name")); err != nil {
 			return orNotFound(err, "project")
 		}
+		b.NewURL = targetsURL(b.Project) + "/new"
 		all, err := tx.DeploymentTargets(b.Project.ID)
 		if err != nil {
 			return err
@@ -134,7 +150,8 @@ func (w *Web) getDeploymentTargets(rw http.ResponseWriter, r *http.Request) erro
 	}); err != nil {
 		return err
 	}
-	s.Title, s.Section = "Deployments · "+b.Project.Name, "projects"
+	s.Title, s.Section, s.Script = "Deployments · "+b.Project.Name, "projects", "page"
+	s.Topics = []string{"project:" + b.Project.ID}
 	s.Crumbs = []Link{{"Projects", "/projects"}, {b.Project.Name, "/projects/" + b.Project.Name}}
 	return w.render(rw, http.StatusOK, "deployment-targets", s, b)
 }
@@ -144,8 +161,25 @@ func findTarget(tx *store.Tx, r *http.Request) (*signalbox.Project, *signalbox.D
 	if err != nil {
 		return nil, nil, orNotFound(err, "project")
 	}
-	d, err := tx.FindDeploymentTarget(p.ID, r.PathValue("target"))
+	which := r.PathValue("target")
+	if !signalbox.IsID(which) {
+		d, err := tx.FindDeploymentTarget(p.ID, which)
+		return p, d, orNotFound(err, "deployment target")
+	}
+	d, err := tx.DeploymentTarget(which)
+	if err == nil && (d.ProjectID != p.ID || !d.DeletedAt.IsZero()) {
+		return nil, nil, notFound("deployment target")
+	}
 	return p, d, orNotFound(err, "deployment target")
+}
+
+// projectAndTarget returns the project of a path, and the target where it names one.
+func projectAndTarget(tx *store.Tx, r *http.Request) (*signalbox.Project, *signalbox.DeploymentTarget, error) {
+	if r.PathValue("target") != "" {
+		return findTarget(tx, r)
+	}
+	p, err := tx.FindProject(r.PathValue("name"))
+	return p, nil, orNotFound(err, "project")
 }
 
 func (w *Web) postCordon(rw http.ResponseWriter, r *http.Request) error {
@@ -156,16 +190,61 @@ func (w *Web) postCordon(rw http.ResponseWriter, r *http.Request) error {
 	if cordoned != "true" && cordoned != "false" {
 		return signalbox.Errorf(signalbox.CodeInvalid, "the form does not say whether to cordon the target")
 	}
+	return w.cordon(rw, r, cordoned == "true")
+}
+
+// putCordon is the same as the hosted product's pages ask for it.
+func (w *Web) putCordon(rw http.ResponseWriter, r *http.Request) error {
+	switch r.PathValue("state") {
+	case "on":
+		return w.cordon(rw, r, true)
+	case "off":
+		return w.cordon(rw, r, false)
+	}
+	return signalbox.Errorf(signalbox.CodeNotFound, "there is nothing at %.200s; cordon/on and cordon/off are there", r.URL.Path)
+}
+
+// cordon goes back to the list when the form says so.
+func (w *Web) cordon(rw http.ResponseWriter, r *http.Request, cordoned bool) error {
 	var p *signalbox.Project
 	var d *signalbox.DeploymentTarget
 	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) { p, d, err = findTarget(tx, r); return err }); err != nil {
 		return err
 	}
 	who := route.ActorFrom(r.Context())
-	if err := w.o.Deployer.CordonTarget(r.Context(), d.ID, cordoned == "true", who.User.Name, who.Name()); err != nil {
+	if err := w.o.Deployer.CordonTarget(r.Context(), d.ID, cordoned, who.User.Name, who.Name()); err != nil {
+		return orNotFound(err, "deployment target")
+	}
+	to := targetURL(p, d)
+	if r.PostForm.Get("back") == "list" {
+		to = targetsURL(p)
+	}
+	http.Redirect(rw, r, to, http.StatusSeeOther)
+	return nil
+}
+
+// postTargetDelete deletes a target whose name was typed.
+func (w *Web) postTargetDelete(rw http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return signalbox.Errorf(signalbox.CodeInvalid, "the form could not be read: %w", err)
+	}
+	typed := strings.TrimSpace(r.PostForm.Get("confirm"))
+	var to string
+	if err := w.o.Store.Write(r.Context(), func(tx *store.Tx) error {
+		to = ""
+		p, d, err := findTarget(tx, r)
+		if err != nil || typed != d.Name {
+			return err
+		}
+		to = targetsURL(p)
+		return tx.DeleteDeploymentTarget(d, "", route.ActorFrom(r.Context()).Name())
+	}); err != nil {
 		return err
 	}
-	http.Redirect(rw, r, "/projects/"+url.PathEscape(p.Name)+"/deployments", http.StatusSeeOther)
+	if to == "" {
+		return w.showDeployments(rw, r, http.StatusUnprocessableEntity, &deleteProblem{clip(typed, 100), "That is not the name of the target, so nothing was deleted."})
+	}
+	http.Redirect(rw, r, to, http.StatusSeeOther)
 	return nil
 }
 
@@ -195,10 +274,12 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 			}
 		}
 		if d := byName[promo.Target]; d != nil && last[d.ID] != nil {
-			var err error
-			if promo.There, err = readThere(tx, last[d.ID], b.Workflow); err != nil {
+			there, sha, err := readThere(tx, last[d.ID])
+			if err != nil {
 				return err
 			}
+			there.Same = sha == b.Workflow.CommitSHA
+			promo.There = there
 		}
 		switch byName[promo.Target].Permit(signalbox.Promoter{User: u}, b.Workflow) {
 		case "":
@@ -215,16 +296,17 @@ func askTargets(tx *store.Tx, b *workflowBody, u *signalbox.User) error {
 	return nil
 }
 
-// readThere says what a deployment brought to its target.
-func readThere(tx *store.Tx, d *signalbox.Deployment, now *signalbox.Workflow) (*thereView, error) {
+// readThere says what a deployment brought to its target, and which commit that was, "" when nobody knows any more.
+func readThere(tx *store.Tx, d *signalbox.Deployment) (*thereView, string, error) {
 	v := &thereView{By: viewDeployment(d, tx).By, URL: workflowURL(d.WorkflowID, d.PipelineID), At: moment(d.TriggeredAt, tx.Now)}
 	wf, err := tx.Workflow(d.WorkflowID)
 	if signalbox.ErrorCode(err) == signalbox.CodeNotFound {
-		return v, nil
+		v.Title = "a workflow that was deleted"
+		return v, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	v.SHA, v.Title, v.Same = shortSHA(wf.CommitSHA), titleOf(wf.CommitMessage), wf.CommitSHA == now.CommitSHA
-	return v, nil
+	v.SHA, v.Title = shortSHA(wf.CommitSHA), titleOf(wf.CommitMessage)
+	return v, wf.CommitSHA, nil
 }

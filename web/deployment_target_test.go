@@ -11,9 +11,9 @@ import (
 
 func (s *site) harbour(p *signalbox.Project, ppl *signalbox.Pipeline) {
 	s.t.Helper()
-	mei := &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
-	s.write(func(tx *store.Tx) error { return tx.CreateUser(mei) })
-	s.scene.Targets(p, ppl, mei)
+	s.mei = &signalbox.User{Name: "mei", Role: signalbox.RoleMember}
+	s.write(func(tx *store.Tx) error { return tx.CreateUser(s.mei) })
+	s.scene.Targets(p, ppl, s.mei)
 }
 
 func TestDeploymentPages(t *testing.T) {
@@ -36,10 +36,11 @@ func TestDeploymentPages(t *testing.T) {
 	const base = "/projects/parcel-api/deployments"
 	page("/projects/parcel-api", `href="/projects/parcel-api/deployments"`)
 	text := page(base, "What &lt;b&gt;customers&lt;/b&gt; see", "https://parcels.example.com", "mei<br>role admin<br>automatic promotions", "branch main<br>tag that matches ^v[0-9]&#43;",
-		"Usable", "Cordoned", "everybody", "all branches<br>all tags<br>all pull requests", "nobody", "nowhere", "none yet", "automatic promotion", "Ship &lt;it&gt;",
-		"signalbox deployment-target create parcel-api/NAME")
-	if strings.Contains(text, "/cordon") {
-		t.Error("a member is offered to cordon a target")
+		"Usable", "Cordoned", "everybody", "all branches<br>all tags<br>all pull requests", "nobody", "nowhere", "none yet", "automatic promotion", "Ship &lt;it&gt;")
+	for _, manage := range []string{"/cordon", "/edit", "/new", "deployment-target create"} {
+		if strings.Contains(text, manage) {
+			t.Errorf("a member is offered %s", manage)
+		}
 	}
 	page("/projects/tariff-engine/deployments", "No deployment targets yet")
 	page(base+"/vault", "No deployments yet")
@@ -78,6 +79,10 @@ func TestDeploymentPages(t *testing.T) {
 		}
 	}
 	page(base+"/production?label=none", "Nothing like that", "Show all")
+	// Links change one filter and keep the others; the form keeps what the links have chosen.
+	page(base+"/production?by=bob&ref=branch&label=main&before=5", `href="`+base+`/production?by=bob&amp;label=main&amp;ref=tag">Tags`, `href="`+base+`/production?by=bob&amp;label=main">Everything`,
+		`aria-current="true">Branches`, `href="`+base+`/production?by=ana&amp;label=main&amp;ref=branch">Mine`, `href="`+base+`/production?label=main&amp;ref=branch">Everyone`, `name="ref" value="branch"`)
+	page(base+"/production?by=ana", `aria-current="true">Mine`, `aria-current="true">Everything`)
 }
 
 func TestCordonOnThePage(t *testing.T) {
@@ -99,12 +104,25 @@ func TestCordonOnThePage(t *testing.T) {
 	})
 	s.stops = nil
 	for _, cordoned := range []string{"true", "false"} {
-		if status, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {cordoned}}); status != 303 || h.Get("Location") != "/projects/parcel-api/deployments" {
+		if status, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {cordoned}}); status != 303 || h.Get("Location") != base+"staging" {
 			t.Errorf("%d to %q", status, h.Get("Location"))
 		}
 	}
 	if got := strings.Join(s.stops, "|"); got != "cordon "+id+" true by ana as user:ana|cordon "+id+" false by ana as user:ana" {
 		t.Error(got)
+	}
+	// From the list back to the list; and as the hosted product's pages ask.
+	s.stops = nil
+	if _, h, _ := s.do("POST", base+"staging/cordon", url.Values{"cordoned": {"true"}, "back": {"list"}}); h.Get("Location") != "/projects/parcel-api/deployments" {
+		t.Errorf("to %q", h.Get("Location"))
+	}
+	for state, want := range map[string]int{"on": 303, "off": 303, "maybe": 404} {
+		if status, _, _ := s.do("PUT", base+"staging/cordon/"+state, nil); status != want {
+			t.Errorf("%s: %d", state, status)
+		}
+	}
+	if len(s.stops) != 3 {
+		t.Errorf("%q", s.stops)
 	}
 	if status, _, _ := s.do("POST", base+"none/cordon", url.Values{"cordoned": {"true"}}); status != 404 {
 		t.Errorf("a target that there is not: %d", status)
@@ -144,6 +162,31 @@ func TestAPromotionThroughATargetOnThePage(t *testing.T) {
 	s.as(signalbox.RoleAdmin)
 	if text := page(); strings.Count(text, "Promote…") != 1 || strings.Contains(text, "may deploy to production.") {
 		t.Error("an administrator may promote to production, and the page does not offer it, or offers more")
+	}
+}
+
+// What is there, and how far its branch has gone on, as far as this machine knows.
+func TestWhatATargetLacks(t *testing.T) {
+	s := newBusySite(t)
+	s.harbour(s.project, s.pipeline)
+	const at = "/projects/parcel-api/deployments/production"
+	for n, says := range map[int]string{0: "Nothing has come to main since then.", 1: "1\u00a0commit has come to main", 7: "7\u00a0commits have come to main", 101: "More than 100\u00a0commits have come"} {
+		s.ahead = n
+		s.page(at, "There now:", "by automatic promotion", s.workflow.CommitSHA[:7], says)
+	}
+	if want := "parcel-api " + s.workflow.CommitSHA + " main 101"; s.asked != want {
+		t.Errorf("it asks for %q, not %q", s.asked, want)
+	}
+	s.fail = errBroken
+	if text := s.page(at, "cannot be read just now"); strings.Contains(text, errBroken.Error()) {
+		t.Error("an internal error is shown")
+	}
+	s.fail = signalbox.Errorf(signalbox.CodeNotFound, "no such branch")
+	if text := s.page(at, "There now:"); strings.Contains(text, "since then") {
+		t.Error("it says what it does not know")
+	}
+	if text := s.page("/projects/parcel-api/deployments/staging"); strings.Contains(text, "There now") {
+		t.Error("something is where nothing was deployed")
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/signalbox-ci/signalbox/logline"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/schedule"
+	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/storybook/scene"
 )
@@ -42,6 +43,10 @@ type site struct {
 	fail  error // what the stopper answers
 	seq   int
 
+	secrets    *secret.Secrets
+	mei        *signalbox.User    // whom deployment targets name
+	ahead      int                // commits since what was deployed
+	asked      string             // about whom
 	statements atomic.Int64       // that the database was asked
 	failedRun  *signalbox.TaskRun // what comes with the failure to run a task
 }
@@ -86,6 +91,19 @@ func (s *site) CordonTarget(_ context.Context, id string, cordoned bool, by, act
 	return s.fail
 }
 
+func (s *site) CreateTarget(ctx context.Context, d *signalbox.DeploymentTarget, vars []signalbox.SecretVar, files []signalbox.SecretFile, token, actor string) error {
+	return s.secrets.CreateTarget(ctx, d, vars, files, token, actor)
+}
+
+func (s *site) ChangeTarget(ctx context.Context, d *signalbox.DeploymentTarget, vars []signalbox.SecretVar, files []signalbox.SecretFile, by, actor string) error {
+	return s.secrets.ChangeTarget(ctx, d, vars, files, by, actor)
+}
+
+func (s *site) CommitsSince(_ context.Context, p *signalbox.Project, sha, branch string, most int) (int, error) {
+	s.asked = fmt.Sprintf("%s %s %s %d", p.Name, sha, branch, most)
+	return s.ahead, s.fail
+}
+
 func (s *site) RunNow(_ context.Context, id string, n schedule.Now) (*signalbox.TaskRun, error) {
 	s.stops = append(s.stops, fmt.Sprintf("run %s on %s %s with %v by %s", id, n.Ref, n.PipelineFile, n.Parameters, n.By))
 	if s.fail != nil {
@@ -105,6 +123,13 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.store.Close() })
+	keys, err := auth.OpenKeyring(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.secrets, err = secret.New(secret.Options{Store: s.store, Keys: keys}); err != nil {
+		t.Fatal(err)
+	}
 	s.logs = joblog.New(joblog.Options{Store: s.store})
 	s.scene = &scene.Scene{Context: t.Context(), Store: s.store, Log: s.logs, Now: func() time.Time { return s.now }, OnError: func(err error) { t.Fatal(err) }}
 	if s.lines, err = logline.New(logline.Options{Store: s.store, Log: s.logs}); err != nil {
@@ -114,7 +139,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Commits: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,16 +194,20 @@ func (s *site) get(path string) (int, string) {
 
 func (s *site) do(method, path string, form url.Values) (int, http.Header, string) {
 	s.t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
+	if form == nil {
+		return s.send(method, path, nil, "")
 	}
+	return s.send(method, path, strings.NewReader(form.Encode()), "application/x-www-form-urlencoded")
+}
+
+func (s *site) send(method, path string, body io.Reader, contentType string) (int, http.Header, string) {
+	s.t.Helper()
 	req, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)

@@ -47,6 +47,8 @@ type Options struct {
 	ClientIP func(r *http.Request) string
 	// Projects makes projects; nil when none can be made here.
 	Projects *project.Projects
+	// Commits tells how far a branch has gone on; nil when nothing can.
+	Commits Commits
 	// Builds are the programs that machines can fetch from the server; nil is none.
 	Builds Builds
 	// Secure tells whether the browser's connection is encrypted; default: whether r has TLS. Set it behind a proxy.
@@ -145,8 +147,14 @@ func (w *Web) Routes() []route.Route {
 		page("GET /projects/{name}/tags", needs(auth.ProjectView), w.getProjectTags),
 		page("GET /branches/{id}", needs(auth.ProjectView), w.getBranch),
 		page("GET /projects/{name}/deployments", needs(auth.DeploymentTargetView), w.getDeploymentTargets),
+		page("POST /projects/{name}/deployments", needs(auth.DeploymentTargetManage), w.postTarget),
+		page("GET /projects/{name}/deployments/new", needs(auth.DeploymentTargetManage), w.getTargetForm),
 		page("GET /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetView), w.getDeployments),
 		page("POST /projects/{name}/deployments/{target}/cordon", needs(auth.DeploymentTargetManage), w.postCordon),
+		page("PUT /projects/{name}/deployments/{target}/cordon/{state}", needs(auth.DeploymentTargetManage), w.putCordon),
+		page("POST /projects/{name}/deployments/{target}", needs(auth.DeploymentTargetManage), w.postTarget),
+		page("GET /projects/{name}/deployments/{target}/edit", needs(auth.DeploymentTargetManage), w.getTargetForm),
+		page("POST /projects/{name}/deployments/{target}/delete", needs(auth.DeploymentTargetManage), w.postTargetDelete),
 		page("GET /projects/{name}/schedulers", needs(auth.TaskView), w.getTasks),
 		page("POST /projects/{name}/schedulers", needs(auth.TaskManage), w.postTask),
 		page("GET /projects/{name}/schedulers/new", needs(auth.TaskManage), w.getNewTask),

@@ -20,6 +20,17 @@ func (s *Scene) Targets(p *signalbox.Project, ppl *signalbox.Pipeline, mei *sign
 			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "staging", Subjects: signalbox.AnySubject(), Objects: signalbox.AnyObject(), Cordoned: true, UpdatedBy: "mei"},
 			{ID: signalbox.NewID(), ProjectID: p.ID, Name: "vault", UpdatedBy: "mei"},
 		} {
+			held := &signalbox.Secret{
+				ID: signalbox.NewID(), ProjectID: p.ID, TargetID: d.ID, Name: signalbox.TargetSecretName(d.ID), Access: signalbox.SecretAccess{Projects: signalbox.ProjectsNone},
+			}
+			content := &signalbox.SecretVersion{SecretID: held.ID, Version: 1, Key: []byte("no key"), Data: []byte("no content")}
+			if d == production {
+				content.EnvVars, content.Files = []string{"DEPLOY_TOKEN", "REGION"}, []string{".ssh/id_deploy"}
+			}
+			if err := tx.CreateSecret(held, content, "user:mei"); err != nil {
+				return err
+			}
+			d.SecretID = held.ID
 			if err := tx.CreateDeploymentTarget(d, "", "user:mei"); err != nil {
 				return err
 			}

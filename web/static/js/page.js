@@ -18,6 +18,7 @@ setInterval(() => {
 // Only a job's page has a log; the others need not load what shows one.
 if (document.getElementById("log")?.dataset.api) import("./log.js").then((m) => m.watchLog());
 if (document.getElementById("task-form")) import("./task.js").then((m) => m.watchTask());
+if (document.getElementById("target-form")) import("./rows.js").then((m) => m.watchRows());
 watchCopies();
 watchKeys();
 watchJump();
