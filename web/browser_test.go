@@ -35,6 +35,7 @@ func TestBrowser(t *testing.T) {
 	s.harbour(s.project, s.pipeline)
 	s.history()
 	s.fillTasks()
+	s.repository("shop", map[string]string{signalbox.DefaultPipelineFile: asksForVersion, "broken.yml": "version: v1.0\nagent: 7\nblocks:\n  - task: {jobs: [{name: a, comands: [make]}]}\n"})
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
@@ -51,6 +52,8 @@ func TestBrowser(t *testing.T) {
 		{"project-tags", "/projects/parcel-api/tags"},
 		{"branch", branchURL(s.workflow)},
 		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
+		{"project-run", "/projects/shop/run?param.VERSION=1.4&param.WHERE=north"},
+		{"project-run-problem", "/projects/shop/run?reference=main&pipeline_file=broken.yml"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"tasks", "/projects/parcel-api/schedulers"},

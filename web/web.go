@@ -140,6 +140,7 @@ func (w *Web) Routes() []route.Route {
 		page("GET /new_project", needs(auth.ProjectCreate), w.getNewProject),
 		page("POST /new_project", needs(auth.ProjectCreate), w.postNewProject),
 		page("POST /new_project/demo", needs(auth.ProjectCreate), w.postDemoProject),
+		page("GET /projects/{name}/run", needs(auth.WorkflowRun), w.getProjectRun),
 		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
 		page("GET /projects", needs(auth.ProjectView), w.getProjects),
 		page("GET /projects/{name}", needs(auth.ProjectView), w.getProject),
