@@ -54,6 +54,7 @@ func TestBrowser(t *testing.T) {
 		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
 		{"project-run", "/projects/shop/run?param.VERSION=1.4&param.WHERE=north"},
 		{"project-run-problem", "/projects/shop/run?reference=main&pipeline_file=broken.yml"},
+		{"admin-project-settings", "/projects/shop/settings/general?check=1"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"tasks", "/projects/parcel-api/schedulers"},
@@ -109,7 +110,7 @@ func TestBrowser(t *testing.T) {
 		}
 		for _, shot := range shots {
 			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.HasPrefix(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
-				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
+				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" && p.name != "admin-project-settings" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}
