@@ -1,6 +1,9 @@
 package signalbox
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Initialization says where the pipeline files of a project or of the whole organization are compiled, and what must
 // pass before their pipelines begin. The zero value is on the server, at once, and nothing.
@@ -45,6 +48,11 @@ func ValidateInitialization(i *Initialization) error {
 		}
 	}
 	return nil
+}
+
+// Equal tells whether two say the same; no list is like an empty one.
+func (i Initialization) Equal(o Initialization) bool {
+	return i.MachineType == o.MachineType && i.OSImage == o.OSImage && slices.Equal(i.Commands, o.Commands) && slices.Equal(i.Secrets, o.Secrets)
 }
 
 // InitializationOf joins what the organization and a project say: the project's agent before the organization's, and

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -79,19 +80,11 @@ func (a *API) setProjectInitialization(w http.ResponseWriter, r *http.Request) e
 		return err
 	}
 	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
-		found, err := tx.FindProject(r.PathValue("project"))
-		if err != nil {
-			return err
-		}
-		if err := tx.LockProject(found.ID); err != nil {
-			return err
-		}
-		p, err := tx.FindProject(found.ID)
-		if err != nil {
-			return err
-		}
-		p.Initialization = i
-		return tx.UpdateProject(p, actor(r), "initialization")
+		_, err := project.Update(tx, r.PathValue("project"), actor(r), func(p *signalbox.Project) error {
+			p.Initialization = i
+			return nil
+		})
+		return err
 	}); err != nil {
 		return err
 	}

@@ -4,12 +4,11 @@ import (
 	"context"
 	"net/http"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/project"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -229,46 +228,29 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 	}
 	var p *signalbox.Project
 	var tasks []*signalbox.Task
-	if err := a.Store.Write(r.Context(), func(tx *store.Tx) error {
-		found, err := tx.FindProject(r.PathValue("project"))
-		if err != nil {
-			return err
-		}
-		if err := tx.LockProject(found.ID); err != nil {
-			return err
-		}
-		if p, err = tx.FindProject(found.ID); err != nil {
-			return err
-		}
-		was := *p
-		if b.Metadata.ID != "" && b.Metadata.ID != p.ID {
-			return signalbox.Errorf(signalbox.CodeInvalid, "metadata.id is %.60q, but the project in the path is %q", b.Metadata.ID, p.ID)
-		}
-		if u := b.Spec.Repository.URL; u != nil && *u != "" && *u != p.GitURL {
-			return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url cannot be changed; delete the project and create one of %.200q", *u)
-		}
-		if n := b.Metadata.Name; n != nil && *n != p.Name {
-			if err := signalbox.ValidateProjectName(*n); err != nil {
+	if err := a.Store.Write(r.Context(), func(tx *store.Tx) (err error) {
+		if p, err = project.Update(tx, r.PathValue("project"), actor(r), func(p *signalbox.Project) error {
+			if b.Metadata.ID != "" && b.Metadata.ID != p.ID {
+				return signalbox.Errorf(signalbox.CodeInvalid, "metadata.id is %.60q, but the project in the path is %q", b.Metadata.ID, p.ID)
+			}
+			if u := b.Spec.Repository.URL; u != nil && *u != "" && *u != p.GitURL {
+				return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url cannot be changed; delete the project and create one of %.200q", *u)
+			}
+			if n := b.Metadata.Name; n != nil {
+				p.Name = *n
+			}
+			if f := b.Spec.Repository.PipelineFile; f != nil && *f != "" {
+				p.PipelineFile = *f
+			}
+			if b.Spec.Custom != nil {
+				p.CustomPermissions = *b.Spec.Custom
+			}
+			if err := setPermissions(p, b.Spec.Debug, b.Spec.Attach); err != nil {
 				return err
 			}
-			p.Name = *n
-		}
-		if f := b.Spec.Repository.PipelineFile; f != nil && *f != "" {
-			p.PipelineFile = *f
-		}
-		if b.Spec.Custom != nil {
-			p.CustomPermissions = *b.Spec.Custom
-		}
-		if err := setPermissions(p, b.Spec.Debug, b.Spec.Attach); err != nil {
+			return setLimit(&p.MaxRunningJobs, b.Spec.Limit)
+		}); err != nil {
 			return err
-		}
-		if err := setLimit(&p.MaxRunningJobs, b.Spec.Limit); err != nil {
-			return err
-		}
-		if detail := changes(&was, p); detail != "" {
-			if err := tx.UpdateProject(p, actor(r), detail); err != nil {
-				return err
-			}
 		}
 		if err := b.Spec.taskLists.apply(tx, r, p); err != nil {
 			return err
@@ -279,31 +261,6 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return write(w, a.project(p, tasks))
-}
-
-// changes says in one line what differs between two versions of a project.
-func changes(was, is *signalbox.Project) string {
-	var out []string
-	add := func(what, from, to string) {
-		if from != to {
-			out = append(out, what+" "+from+" to "+to)
-		}
-	}
-	rule := func(on bool, kinds []signalbox.RefKind) string {
-		if !on {
-			return "by the default rule"
-		}
-		return "[" + strings.Join(kindNames(kinds), " ") + "]"
-	}
-	add("name", was.Name, is.Name)
-	add("pipeline file", was.PipelineFile, is.PipelineFile)
-	add("max_running_jobs", strconv.Itoa(was.MaxRunningJobs), strconv.Itoa(is.MaxRunningJobs))
-	add("debug", rule(was.CustomPermissions, was.DebugPermissions), rule(is.CustomPermissions, is.DebugPermissions))
-	add("attach", rule(was.CustomPermissions, was.AttachPermissions), rule(is.CustomPermissions, is.AttachPermissions))
-	if len(out) == 0 && (!slices.Equal(was.DebugPermissions, is.DebugPermissions) || !slices.Equal(was.AttachPermissions, is.AttachPermissions)) {
-		out = append(out, "lists of permissions that are not in force")
-	}
-	return strings.Join(out, ", ")
 }
 
 func (a *API) deleteProject(w http.ResponseWriter, r *http.Request) error {

@@ -68,7 +68,7 @@ func (c *Projects) Add(ctx context.Context, r Request, actor string) (*Added, er
 		return a, err
 	}
 	if r.Run {
-		w, err := c.Run(ctx, p, p.DefaultBranch, r.By.Name, actor)
+		w, err := c.Run(ctx, p, signalbox.RunRequest{Requester: r.By.Name, Actor: actor})
 		if err != nil {
 			a.Problem = "No workflow was started: " + signalbox.ErrorMessage(err)
 			return a, nil

@@ -19,8 +19,10 @@ type Trigger interface {
 	Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, error)
 	// Deliver looks for what was pushed.
 	Deliver(ctx context.Context, p *signalbox.Project) error
-	// StartByHand starts a workflow of a branch, "" is the default branch, for a user.
-	StartByHand(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error)
+	// StartByHand starts a workflow for a user.
+	StartByHand(ctx context.Context, p *signalbox.Project, r signalbox.RunRequest) (*signalbox.Workflow, error)
+	// Preview tells what that would start, and what is wrong with it.
+	Preview(ctx context.Context, p *signalbox.Project, r signalbox.RunRequest) (*signalbox.RunPreview, error)
 }
 
 // Options for New. Store and Trigger are required.
@@ -121,9 +123,14 @@ func locate(p *signalbox.Project) error {
 	return nil
 }
 
-// Run starts a workflow of a branch by hand, "" is the default branch.
-func (c *Projects) Run(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
-	return c.o.Trigger.StartByHand(ctx, p, branch, requester, actor)
+// Run starts a workflow by hand.
+func (c *Projects) Run(ctx context.Context, p *signalbox.Project, r signalbox.RunRequest) (*signalbox.Workflow, error) {
+	return c.o.Trigger.StartByHand(ctx, p, r)
+}
+
+// Preview tells what Run would start, and what is wrong with it. An error means that the repository could not be read.
+func (c *Projects) Preview(ctx context.Context, p *signalbox.Project, r signalbox.RunRequest) (*signalbox.RunPreview, error) {
+	return c.o.Trigger.Preview(ctx, p, r)
 }
 
 // Hooked tells whether the server hears of pushes to a project's repository.

@@ -101,8 +101,8 @@ func checkParameters(parameters []signalbox.TaskParameter) (out []Problem) {
 		switch {
 		case p.Name == "":
 			wrong(at(i, "name"), "parameter %d of the task has no name", i+1)
-		case strings.ContainsAny(p.Name, "= \t\r\n\x00") || len(p.Name) > 255:
-			wrong(at(i, "name"), "parameter %.60q becomes a variable of jobs, and no variable has such a name; use letters, digits and _", p.Name)
+		case signalbox.ValidateParameterName(p.Name) != nil:
+			wrong(at(i, "name"), "%s", signalbox.ErrorMessage(signalbox.ValidateParameterName(p.Name)))
 		case slices.IndexFunc(parameters, func(q signalbox.TaskParameter) bool { return q.Name == p.Name }) != i:
 			wrong(at(i, "name"), "parameter %q stands in the task twice; give one another name", p.Name)
 		}

@@ -48,8 +48,13 @@ func (e *expander) node(n *yaml.Node, path string) {
 	}
 }
 
+// mayBeTemplate tells whether a scalar is a text in which an expression may stand.
+func mayBeTemplate(n *yaml.Node) bool {
+	return strings.Contains(n.Value, "{{") && (n.Tag == "!!str" || n.Tag == "!")
+}
+
 func (e *expander) scalar(n *yaml.Node, path string) {
-	if !strings.Contains(n.Value, "{{") || n.Tag != "!!str" && n.Tag != "!" {
+	if !mayBeTemplate(n) {
 		return
 	}
 	text := n.Value

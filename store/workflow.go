@@ -120,6 +120,12 @@ func (t *Tx) Workflows(f WorkflowFilter) ([]*signalbox.Workflow, error) {
 	return out, err
 }
 
+// CountWorkflows counts the workflows of a project, at most up to limit.
+func (t *Tx) CountWorkflows(projectID string, limit int) (n int, err error) {
+	err = t.q.QueryRowContext(t.ctx, `SELECT COUNT(*) FROM (SELECT 1 AS one FROM workflow WHERE project_id = $1 LIMIT $2) x`, projectID, limit).Scan(&n)
+	return n, err
+}
+
 // WorkflowsOf returns the workflows with some ids, by their ids.
 func (t *Tx) WorkflowsOf(ids []string) (map[string]*signalbox.Workflow, error) {
 	out := map[string]*signalbox.Workflow{}

@@ -35,6 +35,7 @@ func (w *world) extreme() *extreme {
 	a := w.Agent(typ, "build-01")
 	w.at = w.now
 	w.hostile(x, typ, a)
+	w.hostileProject()
 	w.many(x, typ)
 	w.longLog(x, a)
 	return x

@@ -67,6 +67,7 @@ func (w *world) normal() *normal {
 	w.ended(n)
 	w.accounts()
 	n.tasks = w.tasks(n.Project, n.Workflow)
+	w.repositories()
 	w.Write(func(tx *store.Tx) error {
 		o, err := tx.LockOrganization()
 		if err != nil {

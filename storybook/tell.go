@@ -23,7 +23,7 @@ const longAgent = "gpu-agent-with-a-rather-long-name-0123456789"
 func tell(n *normal, x *extreme) []*story {
 	var all []*story
 	for _, part := range [][]*story{
-		tellFirst(), tellHome(), tellProjects(n), tellWorkflows(n), tellJobs(n), tellWaiting(n), tellAgents(), tellPeople(), tellTasks(n), tellErrors(n), tellExtreme(x),
+		tellFirst(), tellHome(), tellProjects(n), tellProjectForms(), tellWorkflows(n), tellJobs(n), tellWaiting(n), tellAgents(), tellPeople(), tellTasks(n), tellErrors(n), tellExtreme(x),
 	} {
 		all = append(all, part...)
 	}

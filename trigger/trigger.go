@@ -147,20 +147,9 @@ func (t *Trigger) Start(ctx context.Context, r Request) (*signalbox.Workflow, *s
 }
 
 func (t *Trigger) prepare(ctx context.Context, repo *forge.Repo, r Request) (*prepared, error) {
-	ref := r.Ref
-	if ref == "" {
-		if ref = r.Project.DefaultBranch; ref == "" {
-			var err error
-			if ref, err = repo.DefaultBranch(ctx); err != nil {
-				return nil, err
-			}
-		}
-		if ref == "" {
-			return nil, signalbox.Errorf(signalbox.CodeInvalid, "project %s has no default branch; name a branch", r.Project.Name)
-		}
-	}
-	if !strings.HasPrefix(ref, "refs/") {
-		ref = "refs/heads/" + ref
+	ref, err := refOf(ctx, repo, r.Project, r.Ref)
+	if err != nil {
+		return nil, err
 	}
 	if r.RequestToken == "" {
 		r.RequestToken = signalbox.NewID()
@@ -169,20 +158,16 @@ func (t *Trigger) prepare(ctx context.Context, repo *forge.Repo, r Request) (*pr
 		ProjectID: r.Project.ID, Ref: ref, TriggeredBy: r.TriggeredBy, Requester: r.Requester, RequestToken: r.RequestToken,
 		CommitRange: r.Range, RerunOf: r.RerunOf,
 	}
-	switch {
-	case strings.HasPrefix(ref, "refs/heads/"):
+	if name, ok := strings.CutPrefix(ref, "refs/tags/"); ok {
+		w.RefType, w.Label, w.BranchName = "tag", name, ref
+	} else {
 		w.RefType, w.Label = "branch", strings.TrimPrefix(ref, "refs/heads/")
 		w.BranchName = w.Label
-	case strings.HasPrefix(ref, "refs/tags/"):
-		w.RefType, w.Label, w.BranchName = "tag", strings.TrimPrefix(ref, "refs/tags/"), ref
-	default:
-		return nil, signalbox.Errorf(signalbox.CodeInvalid, "%.100s is neither a branch (refs/heads/...) nor a tag (refs/tags/...)", ref)
 	}
 	from := r.SHA
 	if from == "" {
 		from = ref
 	}
-	var err error
 	if w.CommitSHA, err = repo.Resolve(ctx, from); err != nil {
 		return nil, err
 	}
@@ -203,6 +188,28 @@ func (t *Trigger) prepare(ctx context.Context, repo *forge.Repo, r Request) (*pr
 		return nil, err
 	}
 	return &prepared{workflow: w, file: file, parameters: r.Parameters, compiled: compiled, actor: r.Actor}, nil
+}
+
+// refOf is the full name of the ref that is asked for, the default branch for none.
+func refOf(ctx context.Context, repo *forge.Repo, p *signalbox.Project, ref string) (string, error) {
+	if ref == "" {
+		if ref = p.DefaultBranch; ref == "" {
+			var err error
+			if ref, err = repo.DefaultBranch(ctx); err != nil {
+				return "", err
+			}
+		}
+		if ref == "" {
+			return "", signalbox.Errorf(signalbox.CodeInvalid, "project %s has no default branch; name a branch", p.Name)
+		}
+	}
+	if !strings.HasPrefix(ref, "refs/") {
+		ref = "refs/heads/" + ref
+	}
+	if !strings.HasPrefix(ref, "refs/heads/") && !strings.HasPrefix(ref, "refs/tags/") {
+		return "", signalbox.Errorf(signalbox.CodeInvalid, "%.100s is neither a branch (refs/heads/...) nor a tag (refs/tags/...)", ref)
+	}
+	return ref, nil
 }
 
 // Rerun starts a workflow that repeats another one: the same commit, file and parameters, for somebody else.
@@ -268,14 +275,6 @@ func (t *Trigger) StartTask(ctx context.Context, p *signalbox.Project, r *signal
 	w, _, err := t.Start(ctx, Request{
 		Project: p, Ref: r.Ref, PipelineFile: r.PipelineFile, Parameters: r.Parameters, TriggeredBy: r.TriggeredBy(), Requester: r.Requester,
 		Actor: actor, RequestToken: r.RequestToken(),
-	})
-	return w, err
-}
-
-// StartByHand starts a workflow of a branch, "" is the default branch, because a user asked for it on a page.
-func (t *Trigger) StartByHand(ctx context.Context, p *signalbox.Project, branch, requester, actor string) (*signalbox.Workflow, error) {
-	w, _, err := t.Start(ctx, Request{
-		Project: p, Ref: branch, TriggeredBy: signalbox.TriggeredByManualRun, Requester: requester, Actor: actor, RequestToken: signalbox.NewID(),
 	})
 	return w, err
 }

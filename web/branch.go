@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -17,6 +18,7 @@ type branchBody struct {
 	From, To string // days, as they were filled in
 	Problem  string // with them
 	Page     workflowPage
+	RunURL   string // "" for who may not, and for what cannot be started by hand
 }
 
 func (w *Web) getBranch(rw http.ResponseWriter, r *http.Request) error {
@@ -43,6 +45,9 @@ func (w *Web) getBranch(rw http.ResponseWriter, r *http.Request) error {
 		}
 		b.Name, b.Icon = clip(newest[0].Label, 200), refIcon(newest[0])
 		b.Kind = map[string]string{"branch": "Branch", "pr": "Pull request", "tagi": "Tag"}[b.Icon]
+		if kind, ref := signalbox.RefParts(newest[0].Ref); w.mayRun(r) && (kind == "BRANCH" || kind == "TAG") {
+			b.RunURL = runURL(b.Project) + "?" + url.Values{"kind": {kind}, fieldReference: {ref}}.Encode()
+		}
 		if f.From, f.Until = from, until; problem == "" {
 			if b.Page, err = w.page(tx, workflowQuery{filters: []store.WorkflowFilter{f}}, r.URL, nil); err != nil {
 				return err

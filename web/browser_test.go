@@ -36,6 +36,7 @@ func TestBrowser(t *testing.T) {
 	s.harbour(s.project, s.pipeline)
 	s.history()
 	s.fillTasks()
+	s.repository("shop", map[string]string{signalbox.DefaultPipelineFile: asksForVersion, "broken.yml": "version: v1.0\nagent: 7\nblocks:\n  - task: {jobs: [{name: a, comands: [make]}]}\n"})
 	session := s.debugSession(s.failed)
 	pages := []struct{ name, path string }{
 		{"job-debug", "/jobs/" + session.ID},
@@ -52,6 +53,9 @@ func TestBrowser(t *testing.T) {
 		{"project-tags", "/projects/parcel-api/tags"},
 		{"branch", branchURL(s.workflow)},
 		{"branch-error", branchURL(s.workflow) + "?from=2026-11-20&to=2026-11-01&none"},
+		{"project-run", "/projects/shop/run?param.VERSION=1.4&param.WHERE=north"},
+		{"project-run-problem", "/projects/shop/run?reference=main&pipeline_file=broken.yml"},
+		{"admin-project-settings", "/projects/shop/settings/general?check=1"},
 		{"deployments", "/projects/parcel-api/deployments"},
 		{"deployment-history", "/projects/parcel-api/deployments/production"},
 		{"admin-deployments", "/projects/parcel-api/deployments"},
@@ -112,7 +116,7 @@ func TestBrowser(t *testing.T) {
 		}
 		for _, shot := range shots {
 			if shot.width == 320 && !strings.HasPrefix(p.name, "job") && !strings.Contains(p.name, "deployment") && !strings.HasPrefix(p.name, "activity") && !strings.HasPrefix(p.name, "task") && !strings.HasPrefix(p.name, "home") && !strings.HasPrefix(p.name, "project") && !strings.HasPrefix(p.name, "branch") && !strings.Contains(p.name, "agent") && p.name != "admin-refused" &&
-				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" {
+				p.name != "welcome" && p.name != "admin-people" && p.name != "account" && p.name != "admin-settings" && p.name != "admin-project-settings" {
 				continue
 			}
 			media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: shot.theme}}}

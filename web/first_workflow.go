@@ -2,12 +2,10 @@ package web
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
-	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -35,8 +33,8 @@ func (w *Web) firstWorkflow(tx *store.Tx, r *http.Request, p *signalbox.Project,
 	if total > 1 || total == 1 && len(rows) > 0 && rows[0].Lamp == lampPassed && r.URL.Query().Get("added") == "" {
 		return nil, nil
 	}
-	v := &firstWorkflow{Problem: clip(r.URL.Query().Get("problem"), 300), Branch: p.DefaultBranch, MayRun: w.o.Projects != nil && may(r, auth.WorkflowRun)}
-	v.RunURL = "/projects/" + url.PathEscape(p.Name) + "/run"
+	v := &firstWorkflow{Problem: clip(r.URL.Query().Get("problem"), 300), Branch: p.DefaultBranch, MayRun: w.mayRun(r)}
+	v.RunURL = runURL(p)
 	refs, err := tx.GitRefs(p.ID)
 	if err != nil {
 		return nil, err

@@ -212,23 +212,3 @@ func (w *Web) postDemoProject(rw http.ResponseWriter, r *http.Request) error {
 	w.toAdded(rw, r, added)
 	return nil
 }
-
-func (w *Web) postProjectRun(rw http.ResponseWriter, r *http.Request) error {
-	if w.o.Projects == nil {
-		return notFound("page")
-	}
-	if err := r.ParseForm(); err != nil {
-		return signalbox.Errorf(signalbox.CodeInvalid, "The form could not be read")
-	}
-	var p *signalbox.Project
-	if err := w.o.Store.Read(r.Context(), func(tx *store.Tx) (err error) { p, err = tx.FindProject(r.PathValue("name")); return err }); err != nil {
-		return orNotFound(err, "project")
-	}
-	by := route.ActorFrom(r.Context())
-	wf, err := w.o.Projects.Run(r.Context(), p, strings.TrimSpace(r.PostForm.Get("branch")), by.User.Name, by.Name())
-	if err != nil {
-		return err
-	}
-	http.Redirect(rw, r, "/workflows/"+wf.ID, http.StatusSeeOther)
-	return nil
-}

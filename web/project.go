@@ -5,6 +5,7 @@ import (
 	"net/url"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -16,12 +17,21 @@ const (
 	tabTags       = "tags"
 )
 
+const tabSettings = "settings"
+
+// projectTabs are the tabs of a project's pages.
+type projectTabs struct {
+	Project   *signalbox.Project
+	Tab       string
+	MayManage bool
+}
+
 // refTypes are the kinds of refs that the tabs list.
 var refTypes = map[string]string{tabBranches: "branch", tabPulls: "pull-request", tabTags: "tag"}
 
 type projectBody struct {
-	Project   *signalbox.Project
-	Tab       string
+	projectTabs
+	RunURL    string // "" for who may not
 	Page      workflowPage
 	GitURL    string
 	DebugRule string
@@ -46,7 +56,7 @@ func (w *Web) getProjectTags(rw http.ResponseWriter, r *http.Request) error {
 }
 
 func (w *Web) showProject(rw http.ResponseWriter, r *http.Request, tab string) error {
-	b := projectBody{Tab: tab}
+	b := projectBody{projectTabs: projectTabs{Tab: tab, MayManage: may(r, auth.ProjectManage)}}
 	branch := "" // which older links name here
 	if tab == tabEverything {
 		branch = r.URL.Query().Get("branch")
@@ -58,6 +68,9 @@ func (w *Web) showProject(rw http.ResponseWriter, r *http.Request, tab string) e
 		}
 		if branch != "" {
 			return nil
+		}
+		if w.mayRun(r) {
+			b.RunURL = runURL(b.Project)
 		}
 		b.DebugRule = debugRule(b.Project)
 		b.GitURL = clip(withoutPassword(b.Project.GitURL), 200)

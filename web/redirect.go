@@ -44,6 +44,16 @@ var oldAddresses = []oldAddress{
 	{"GET /jobs/{id}/status", auth.JobView, under("/jobs/", "id")},
 	{"GET /x/new_project", auth.ProjectCreate, always("/new_project")},
 	{"GET /x/projects/{name}/onboarding/{rest...}", auth.ProjectView, under("/projects/", "name")},
+	{"GET /projects/{name}/settings", auth.ProjectManage, toProjectSettings("")},
+	{"GET /projects/{name}/settings/repository", auth.ProjectManage, toProjectSettings("#" + sectionRepository)},
+	{"GET /projects/{name}/settings/workflow", auth.ProjectManage, toProjectSettings("#" + sectionWorkflow)},
+	{"GET /projects/{name}/settings/pre_flight_checks", auth.ProjectManage, toProjectSettings("#" + sectionChecks)},
+	{"GET /projects/{name}/settings/permissions", auth.ProjectManage, toProjectSettings("#" + sectionPermissions)},
+	{"GET /projects/{name}/settings/delete", auth.ProjectManage, toProjectSettings("#" + sectionDelete)},
+	{"GET /projects/{name}/settings/hook", auth.ProjectManage, toProjectSettings("#" + sectionRepository)},
+	{"GET /projects/{name}/settings/scheduler", auth.TaskView, func(r *http.Request) string {
+		return "/projects/" + url.PathEscape(r.PathValue("name")) + "/schedulers"
+	}},
 	{"GET /self_hosted_agents", auth.AgentView, always("/agents")},
 	{"GET /self_hosted_agents/new", auth.AgentTypeManage, always("/agents/self_hosted/new")},
 	{"GET /self_hosted_agents/{type}", auth.AgentView, under(typesPath, "type")},

@@ -162,8 +162,8 @@ func (w *Web) showSettings(rw http.ResponseWriter, r *http.Request, status int, 
 }
 
 // versionOf is the same for the same settings and for no others.
-func versionOf(i signalbox.Initialization) string {
-	text, _ := json.Marshal(i) // texts and lists of them
+func versionOf(settings any) string {
+	text, _ := json.Marshal(settings) // texts and lists of them
 	return auth.HashToken(string(text))
 }
 

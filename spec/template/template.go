@@ -51,6 +51,30 @@ var expressions = regexp.MustCompile(`([$%])\{\{([^(})]+)\}\}`)
 // Has tells whether text contains an expression.
 func Has(text string) bool { return expressions.MatchString(text) }
 
+// Asked is a parameter that an expression asks for.
+type Asked struct {
+	Name     string
+	Optional bool // the expression says what to take instead
+}
+
+// Parameters returns what the expressions of text ask for. An expression that is wrong asks for nothing.
+func Parameters(text string) (out []Asked) {
+	for _, m := range expressions.FindAllStringSubmatch(text, -1) {
+		names, err := check(placeholders(m[2], func(string) string { return `""` }))
+		if err != nil || len(m[2]) > maxExpression {
+			continue
+		}
+		placeholders(m[2], func(name string) string {
+			out = append(out, Asked{name, optional(names)})
+			return `""`
+		})
+	}
+	return out
+}
+
+// optional tells whether an expression with these functions does without its parameters.
+func optional(functions map[string]bool) bool { return functions["default"] || functions["coalesce"] }
+
 // Expand fills in the expressions of text. lookup knows the parameters; one that is not set is an error, unless the
 // expression says with default or coalesce what to take instead. With legacy an unset or empty one stands for its own
 // name, with a warning. The error is an *Error.
@@ -127,7 +151,7 @@ func (x *expander) expression(text string, at []int) (any, error) {
 		case x.legacy && value == "":
 			x.warn("the parameter %s is not set, so its name was filled in for %s", name, short(source))
 			value = name
-		case !ok && !names["default"] && !names["coalesce"] && unset == nil:
+		case !ok && !optional(names) && unset == nil:
 			unset = wrong("the parameter "+name+" is not set", `set it, or write parameters.`+name+` | default "…"`)
 		case len(value) > maxOutput && unset == nil:
 			unset = wrong(fmt.Sprintf("the parameter %s is larger than %d bytes", name, maxOutput), "")

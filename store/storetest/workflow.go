@@ -41,6 +41,10 @@ func testWorkflow(s *suite) {
 	s.equal("of a branch", list(store.WorkflowFilter{ProjectID: w.project.ID, BranchName: "main"}), []string{second.ID, first.ID})
 	s.equal("a page", list(store.WorkflowFilter{Limit: 1, Offset: 1}), []string{second.ID})
 	s.equal("of nobody", list(store.WorkflowFilter{ProjectID: "nobody"}), []string(nil))
+	count := func(limit int) int {
+		return get(s, func(t *store.Tx) (int, error) { return t.CountWorkflows(w.project.ID, limit) })
+	}
+	s.equal("counted, and counted up to a limit", []int{count(10), count(2)}, []int{3, 2})
 	s.equal("history", s.reasons("workflow", first.ID), []string{"created"})
 	s.missing("unknown id", func(t *store.Tx) error { _, err := t.Workflow(signalbox.NewID()); return err })
 }
