@@ -40,10 +40,12 @@ type jobBody struct {
 	LogProblem string
 	Failure    *failureView
 	MayStop    bool
+	MaySecrets bool // see names of secrets
 	MayRerun   bool
 	Open       bool
 	BaseURL    string
 
+	Environment *environmentView
 	Waiting     *waitingView // while it is queued
 	Debug       *debugView   // when it is a debug job
 	Sessions    []sessionView
@@ -84,6 +86,10 @@ func (w *Web) getJob(rw http.ResponseWriter, r *http.Request) error {
 	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
 		var err error
 		if b, err = w.readJob(tx, r.PathValue("id"), n); err != nil {
+			return err
+		}
+		b.MaySecrets = may(r, auth.SecretView)
+		if err = b.readEnvironment(tx); err != nil {
 			return err
 		}
 		s, err = w.shell(r, tx)

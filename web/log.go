@@ -60,10 +60,12 @@ type logBody struct {
 	Live     bool
 	Base     string // address of the page
 	RawURL   string
-	API      string // address of the parts that scripts ask for
-	Attempt  int
-	Older    string // address of the lines before, "" when there are none
-	Newer    string
+	// The same with the time of each line, compressed, and as the agent sent it.
+	TimedURL, PackedURL, EventsURL string
+	API                            string // address of the parts that scripts ask for
+	Attempt                        int
+	Older                          string // address of the lines before, "" when there are none
+	Newer                          string
 }
 
 // commandView is one fold of the log.
@@ -170,7 +172,7 @@ func (w *Web) logBody(ctx context.Context, b *jobBody, ix *logline.Index, focus 
 	q := "?attempt=" + n
 	l := &logBody{
 		Lines: ix.Lines, Size: size(ix.Text), Gutter: gutter(ix.Lines), Live: !ix.Closed && b.Attempt.State != signalbox.AttemptEnded,
-		Base: b.BaseURL + q, RawURL: b.BaseURL + "/plain_logs.txt" + q, API: "/ui/jobs/" + url.PathEscape(b.Job.ID) + "/log/", Attempt: b.Attempt.N,
+		Base: b.BaseURL + q, RawURL: b.BaseURL + "/plain_logs.txt" + q, TimedURL: b.BaseURL + "/plain_logs.txt" + q + "&ts=1", PackedURL: b.BaseURL + "/plain_logs.txt.gz" + q, EventsURL: b.BaseURL + "/events.json" + q, API: "/ui/jobs/" + url.PathEscape(b.Job.ID) + "/log/", Attempt: b.Attempt.N,
 	}
 	if len(ix.Commands) == 0 {
 		return l, nil
