@@ -190,14 +190,16 @@ type FieldProblem struct {
 
 // Validate checks everything but whether the name is free and the users of rules exist.
 func (t *DeploymentTarget) Validate() error {
-	for _, p := range t.Problems() {
-		kind, n, numbered := strings.Cut(p.Field, ".")
-		if i, err := strconv.Atoi(n); err == nil && numbered && kind != "bookmarks" {
-			return Errorf(CodeInvalid, "%s rule %d: %s", strings.TrimSuffix(kind, "s"), i+1, ErrorMessage(p.Err))
-		}
-		return p.Err
+	problems := t.Problems()
+	if len(problems) == 0 {
+		return nil
 	}
-	return nil
+	first := problems[0]
+	kind, n, numbered := strings.Cut(first.Field, ".")
+	if i, err := strconv.Atoi(n); err == nil && numbered && kind != "bookmarks" {
+		return Errorf(CodeInvalid, "%s rule %d: %s", strings.TrimSuffix(kind, "s"), i+1, ErrorMessage(first.Err))
+	}
+	return first.Err
 }
 
 // Problems is all that Validate finds, by field: name, description, url, bookmarks.N, rules, subjects.N and objects.N with N from 0.

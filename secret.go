@@ -139,8 +139,8 @@ func (s *Secret) Validate() error {
 	default:
 		return Errorf(CodeInvalid, "projects_access %.40q is not known; use ALL, ALLOWED or NONE", s.Access.Projects)
 	}
-	for _, p := range s.ContentProblems() {
-		return p.Err
+	if problems := s.ContentProblems(); len(problems) > 0 {
+		return problems[0].Err
 	}
 	return nil
 }

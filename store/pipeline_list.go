@@ -4,8 +4,8 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-// PipelineStates returns the pipelines of some workflows, oldest first, by the workflow's id, with what a list says of them: name, state
-// and times, what they repeat, and who ended them, but neither file nor plan.
+// PipelineStates returns the pipelines of some workflows, oldest first, by the workflow's id, with what a list says of them: name, file, state
+// and times, what they repeat, and who ended them, but not the text of the file, and no plan.
 func (t *Tx) PipelineStates(workflowIDs []string) (map[string][]*signalbox.Pipeline, error) {
 	out := map[string][]*signalbox.Pipeline{}
 	if len(workflowIDs) == 0 {
@@ -13,9 +13,9 @@ func (t *Tx) PipelineStates(workflowIDs []string) (map[string][]*signalbox.Pipel
 	}
 	in, args := oneOf(workflowIDs)
 	all, err := many(t, "pipeline", func(s scanner, p *signalbox.Pipeline) error {
-		return s.Scan(&p.ID, &p.WorkflowID, &p.ProjectID, &p.Name, doc{&p.Origin}, &p.State, &p.Result, &p.Reason, &p.TerminatedBy,
+		return s.Scan(&p.ID, &p.WorkflowID, &p.ProjectID, &p.Name, &p.File, doc{&p.Origin}, &p.State, &p.Result, &p.Reason, &p.TerminatedBy,
 			at{&p.CreatedAt}, at{&p.RunningAt}, at{&p.DoneAt})
-	}, `SELECT id, workflow_id, project_id, name, origin, state, result, reason, terminated_by, created_at, running_at, done_at
+	}, `SELECT id, workflow_id, project_id, name, file, origin, state, result, reason, terminated_by, created_at, running_at, done_at
 		FROM pipeline WHERE workflow_id IN (`+in+`) ORDER BY created_at, id`, args...)
 	for _, p := range all {
 		out[p.WorkflowID] = append(out[p.WorkflowID], p)

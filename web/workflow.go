@@ -31,6 +31,7 @@ type workflowBody struct {
 	Failures  []jobView // at most three
 	Pipelines []pipelineView
 	Current   *pipelineView
+	Compared  *comparison
 	View      string // graph, list, timeline or yaml
 	Views     []viewLink
 	Graph     *Graph
@@ -108,6 +109,9 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
 		var err error
 		if b, err = readWorkflow(tx, r.PathValue("id"), r.URL.Query().Get("pipeline_id")); err != nil {
+			return err
+		}
+		if err := readComparison(tx, &b); err != nil {
 			return err
 		}
 		if err := askTargets(tx, &b, route.ActorFrom(r.Context()).User); err != nil {

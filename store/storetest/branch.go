@@ -139,7 +139,7 @@ func testPipelineLists(s *suite) {
 		return t.PipelineStates([]string{w.workflow.ID, "none"})
 	})
 	want := *w.pipeline
-	want.ArtefactID, want.File, want.YAML, want.QueueKey, want.Version = "", "", "", "", 0
+	want.ArtefactID, want.YAML, want.QueueKey, want.Version = "", "", "", 0
 	s.equal("states of pipelines", states, map[string][]*signalbox.Pipeline{w.workflow.ID: {&want}})
 	failed := get(s, func(t *store.Tx) ([]*store.FailedJob, error) { return t.FailedJobs([]string{w.pipeline.ID}, 9) })
 	s.equal("failed jobs", ids(failed, func(j *store.FailedJob) string { return j.Block + " " + j.ID + " " + j.PipelineID }), []string{"Build " + first.ID + " " + w.pipeline.ID})
