@@ -46,7 +46,7 @@ func each(t *testing.T, test func(w *world)) {
 			test(w)
 		})
 	}
-	run("sqlite", func(t *testing.T) store.Options { return store.Options{Dir: t.TempDir()} })
+	run("sqlite", func(t *testing.T) store.Options { return store.Options{Dir: storetest.Folder(t)} })
 	run("postgres", func(t *testing.T) store.Options { return store.Options{URL: storetest.PostgresURL(t)} })
 }
 
@@ -311,12 +311,8 @@ func TestRolesAndDisabling(t *testing.T) {
 		w.invite("zoe", signalbox.RoleAdmin)
 		w.refused("the last who can sign in", w.setRole(ctx, "ana", "", signalbox.RoleViewer, w.ana), signalbox.CodeConflict, "last administrator")
 
-		w.session(mei.User, "before")
-		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleMember, w.ana); err != nil || !w.signedIn("before") {
-			w.Fatalf("the role that they have: %v, signed in: %v", err, w.signedIn("before"))
-		}
-		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleAdmin, w.ana); err != nil || w.signedIn("before") {
-			w.Fatalf("another role: %v, signed in: %v", err, w.signedIn("before"))
+		if err := w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleAdmin, w.ana); err != nil {
+			w.Fatal(err)
 		}
 		w.refused("a role that was seen before", w.setRole(ctx, "mei", signalbox.RoleMember, signalbox.RoleViewer, w.ana), signalbox.CodeConflict, "look again")
 		w.session(mei.User, "mei")
