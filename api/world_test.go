@@ -24,6 +24,7 @@ import (
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
@@ -79,7 +80,7 @@ const organization = "0a0a0a0a-0000-4000-8000-000000000001"
 func newWorld(t *testing.T) *world {
 	w := &world{T: t, dir: filepath.Join(t.TempDir(), "me", "demo.git")}
 	var err error
-	w.st, err = store.Open(context.Background(), store.Options{Dir: t.TempDir(), Now: func() time.Time { return epoch }})
+	w.st, err = store.Open(context.Background(), store.Options{Dir: storetest.Folder(t), Now: func() time.Time { return epoch }})
 	w.must(err)
 	t.Cleanup(func() { _ = w.st.Close() })
 	w.en = engine.New(engine.Options{Store: w.st})

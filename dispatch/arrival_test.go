@@ -19,7 +19,7 @@ import (
 
 // TestAgentsThatComeTogether registers a group in one transaction, with everything in it that must not harm the others.
 func TestAgentsThatComeTogether(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { comeTogether(t, store.Options{Dir: t.TempDir()}) })
+	t.Run("sqlite", func(t *testing.T) { comeTogether(t, store.Options{Dir: storetest.Folder(t)}) })
 	t.Run("postgres", func(t *testing.T) { comeTogether(t, store.Options{URL: storetest.PostgresURL(t)}) })
 }
 

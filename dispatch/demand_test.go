@@ -17,6 +17,7 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // scaler asks a route as an autoscaler does.
@@ -247,7 +248,7 @@ func TestRegistrationsAreTold(t *testing.T) {
 
 func TestWhatAutoscalersAskCostsTheSameForAnyNumber(t *testing.T) {
 	var statements atomic.Int64
-	st, eng, h := hubOn(t, store.Options{Dir: t.TempDir(), OnStatement: func(string) { statements.Add(1) }})
+	st, eng, h := hubOn(t, store.Options{Dir: storetest.Folder(t), OnStatement: func(string) { statements.Add(1) }})
 	write := func(fn func(*store.Tx) error) {
 		t.Helper()
 		if err := st.Write(t.Context(), fn); err != nil {

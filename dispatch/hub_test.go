@@ -14,12 +14,13 @@ import (
 	"github.com/signalbox-ci/signalbox/agentapi"
 	"github.com/signalbox-ci/signalbox/auth"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // bubble runs a test of the hub in virtual time.
 func bubble(t *testing.T, test func(r *replay)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := storetest.Folder(t)
 	synctest.Test(t, func(t *testing.T) { test(newReplay(t, t.Name(), dir)) })
 }
 

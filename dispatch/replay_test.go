@@ -24,6 +24,7 @@ import (
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // recordings is what the official agent was seen to send, and answers that satisfied it.
@@ -112,7 +113,7 @@ func TestRecordedAgents(t *testing.T) {
 		n++
 		name := strings.TrimSuffix(filepath.Base(f), ".jsonl")
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
+			dir := storetest.Folder(t)
 			synctest.Test(t, func(t *testing.T) {
 				r := newReplay(t, name, dir)
 				r.other = others[name]

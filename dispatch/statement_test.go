@@ -19,7 +19,7 @@ import (
 // TestNoStatementPerJob counts what the server asks of the database from "1,000 jobs are queued" to "1,000 agents have
 // their job": a number for each bundle of jobs, none for each job.
 func TestNoStatementPerJob(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { countStatements(t, store.Options{Dir: t.TempDir()}) })
+	t.Run("sqlite", func(t *testing.T) { countStatements(t, store.Options{Dir: storetest.Folder(t)}) })
 	t.Run("postgres", func(t *testing.T) { countStatements(t, store.Options{URL: storetest.PostgresURL(t)}) })
 }
 

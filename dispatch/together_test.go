@@ -46,7 +46,7 @@ func atOnce[T any](t *testing.T, g *together[T], do []func() error) []error {
 
 // TestJobsThatStartTogether stores in one transaction that many jobs run, among them what must not harm the others.
 func TestJobsThatStartTogether(t *testing.T) {
-	t.Run("sqlite", func(t *testing.T) { startTogether(t, store.Options{Dir: t.TempDir()}) })
+	t.Run("sqlite", func(t *testing.T) { startTogether(t, store.Options{Dir: storetest.Folder(t)}) })
 	t.Run("postgres", func(t *testing.T) { startTogether(t, store.Options{URL: storetest.PostgresURL(t)}) })
 }
 

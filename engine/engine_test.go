@@ -22,7 +22,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	o := store.Options{Dir: t.TempDir()}
+	o := store.Options{Dir: storetest.Folder(t)}
 	if os.Getenv(onPostgres) != "" {
 		o = store.Options{URL: storetest.PostgresURL(t)}
 	}
@@ -331,7 +331,7 @@ func TestResumeIsAStep(t *testing.T) {
 
 // One pipeline that cannot be read does not keep the others from what is due.
 func TestResumePassesOverDamage(t *testing.T) {
-	o := store.Options{Dir: t.TempDir()}
+	o := store.Options{Dir: storetest.Folder(t)}
 	if os.Getenv(onPostgres) != "" {
 		o = store.Options{URL: storetest.PostgresURL(t)}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/signalbox-ci/signalbox/forge"
 	"github.com/signalbox-ci/signalbox/spec"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 	"github.com/signalbox-ci/signalbox/trigger"
 )
 
@@ -29,7 +30,7 @@ func open(t *testing.T) *world {
 	t.Helper()
 	w := &world{T: t, ana: &signalbox.User{Name: "ana", Email: "ana@example.com"}}
 	var err error
-	if w.store, err = store.Open(t.Context(), store.Options{Dir: t.TempDir()}); err != nil {
+	if w.store, err = store.Open(t.Context(), store.Options{Dir: storetest.Folder(t)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.store.Close() })

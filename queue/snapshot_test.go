@@ -12,11 +12,12 @@ import (
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/queue"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // What is said of many waiting jobs at once is what is said of each alone, in the order of their places.
 func TestExplainWaiting(t *testing.T) {
-	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	st, err := store.Open(t.Context(), store.Options{Dir: storetest.Folder(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 )
 
 // world is a real store with a project, and a starter that stores workflows without a repository.
@@ -31,7 +32,7 @@ type world struct {
 // bubble runs a test in virtual time, which begins at midnight, 2000-01-01 UTC.
 func bubble(t *testing.T, test func(w *world)) {
 	t.Helper()
-	dir := t.TempDir()
+	dir := storetest.Folder(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, project: &signalbox.Project{Name: "demo", GitURL: "/srv/demo.git", PipelineFile: "ci.yml"}}
 		var err error

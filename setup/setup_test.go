@@ -49,7 +49,7 @@ func ana() Request {
 }
 
 func TestFinish(t *testing.T) {
-	w := open(t, store.Options{Dir: t.TempDir()})
+	w := open(t, store.Options{Dir: storetest.Folder(t)})
 	if _, err := w.setup.NewCode(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
@@ -124,12 +124,12 @@ func TestRace(t *testing.T) {
 			t.Errorf("%d have won, there are %d users", won, users)
 		}
 	}
-	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Dir: t.TempDir()}) })
+	t.Run("sqlite", func(t *testing.T) { test(t, store.Options{Dir: storetest.Folder(t)}) })
 	t.Run("postgres", func(t *testing.T) { test(t, store.Options{URL: storetest.PostgresURL(t)}) })
 }
 
 func TestProblems(t *testing.T) {
-	w := open(t, store.Options{Dir: t.TempDir()})
+	w := open(t, store.Options{Dir: storetest.Folder(t)})
 	if err := w.store.Write(t.Context(), func(tx *store.Tx) error {
 		return tx.CreateUser(&signalbox.User{Name: "taken", Role: signalbox.RoleMember})
 	}); err != nil {
@@ -187,7 +187,7 @@ func TestPublicAddress(t *testing.T) {
 		{"https://[::1]:8443", "https://[::1]:8443", nil, "other machines cannot reach"},
 		{"", "", errors.New("not asked"), ""},
 	} {
-		w := open(t, store.Options{Dir: t.TempDir()})
+		w := open(t, store.Options{Dir: storetest.Folder(t)})
 		w.reach = c.reach
 		r := ana()
 		r.PublicURL = c.given
@@ -206,7 +206,7 @@ func TestPublicAddress(t *testing.T) {
 }
 
 func TestCode(t *testing.T) {
-	w := open(t, store.Options{Dir: t.TempDir()})
+	w := open(t, store.Options{Dir: storetest.Folder(t)})
 	first, err := w.setup.NewCode(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)

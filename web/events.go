@@ -12,6 +12,7 @@ import (
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/auth"
+	"github.com/signalbox-ci/signalbox/route"
 	"github.com/signalbox-ci/signalbox/store"
 )
 
@@ -228,6 +229,9 @@ func (w *Web) getChanged(rw http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var keys []string
+	if u := route.ActorFrom(r.Context()).User; u != nil {
+		keys = append(keys, store.KeyUser(u.ID)) // with another role the page offers something else
+	}
 	for _, t := range topics {
 		keys = append(keys, t.keys...)
 	}

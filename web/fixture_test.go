@@ -25,6 +25,7 @@ import (
 	"github.com/signalbox-ci/signalbox/schedule"
 	"github.com/signalbox-ci/signalbox/secret"
 	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
 	"github.com/signalbox-ci/signalbox/storybook/scene"
 )
 
@@ -118,7 +119,7 @@ func newSite(t testing.TB) *site {
 	s.as(signalbox.RoleMember)
 	var err error
 	if s.store, err = store.Open(t.Context(), store.Options{
-		Dir: t.TempDir(), Now: func() time.Time { return s.now }, OnStatement: func(string) { s.statements.Add(1) },
+		Dir: storetest.Folder(t), Now: func() time.Time { return s.now }, OnStatement: func(string) { s.statements.Add(1) },
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -308,6 +308,15 @@ func TestChangedSince(t *testing.T) {
 			t.Errorf("%s since %q: %s", c.topics, c.since, got)
 		}
 	}
+	_, text = s.get("/agents")
+	now := regexp.MustCompile(`data-moment="([^"]+)"`).FindStringSubmatch(text)[1]
+	if got := changed("agents", now); got != no {
+		t.Errorf("a page that was just made: %s", got)
+	}
+	s.store.Notify(store.KeyUser("u")) // another role of whoever looks
+	if got := changed("agents", now); got != yes {
+		t.Errorf("after a change of role: %s", got)
+	}
 	if got := changed("nonsense", m[2]); !strings.HasPrefix(got, "400 ") {
 		t.Errorf("a topic that is none: %s", got)
 	}

@@ -20,7 +20,7 @@ import (
 // OpenSQLite opens a store in a temporary folder and closes it when the test ends.
 func OpenSQLite(t testing.TB) *store.Store {
 	t.Helper()
-	return Open(t, store.Options{Dir: t.TempDir()})
+	return Open(t, store.Options{Dir: Folder(t)})
 }
 
 // OpenPostgres opens a store in a fresh PostgreSQL database, see PostgresURL, and closes it when the test ends.
