@@ -53,7 +53,6 @@ func (t *Tx) CountAgents(agentType string, heardSince time.Time) ([]*AgentCount,
 	if agentType != "" {
 		cond, args = ` AND y.name = $2`, append(args, agentType)
 	}
-	flag := func(cond string) string { return `CASE WHEN ` + cond + ` THEN 1 ELSE 0 END` }
 	return many(t, "count", func(s scanner, c *AgentCount) error {
 		return s.Scan(&c.AgentType, &c.State, &c.Disabled, &c.Draining, &c.Interrupted, &c.Quarantined, &c.Busy, &c.Silent, &c.Agents)
 	}, `SELECT name, state, disabled, draining, interrupted, quarantined, busy, silent, COUNT(*) FROM (

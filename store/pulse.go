@@ -4,7 +4,6 @@ import "github.com/signalbox-ci/signalbox"
 
 // Pulses returns how all living agents stand, by name.
 func (t *Tx) Pulses() ([]*signalbox.Pulse, error) {
-	flag := func(cond string) string { return `CASE WHEN ` + cond + ` THEN 1 ELSE 0 END` }
 	return many(t, "agent", func(s scanner, p *signalbox.Pulse) error {
 		return s.Scan(&p.ID, &p.AgentType, &p.Connected, &p.Working, &p.Leaving, &p.Aside, at{&p.CreatedAt}, at{&p.SeenAt})
 	}, `SELECT a.id, y.name, `+flag(`a.state = 'registered'`)+`, `+flag(`a.attempt_id <> ''`)+`, `+flag(`a.drain_at > 0 OR a.disabled_at > 0`)+`, `+

@@ -214,3 +214,6 @@ func (f *filter) page(limit, offset int) (string, []any) {
 	n := len(f.args)
 	return " LIMIT " + list(n+1, 1) + " OFFSET " + list(n+2, 1), append(f.args, limit, offset)
 }
+
+// flag is a condition as a number that is scanned into a bool.
+func flag(cond string) string { return `CASE WHEN ` + cond + ` THEN 1 ELSE 0 END` }

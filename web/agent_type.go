@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,10 +79,11 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 		if err != nil {
 			return err
 		}
-		for _, row := range rows {
-			if row.Name == name {
-				b.Type = row
+		if i := slices.IndexFunc(rows, func(row typeRow) bool { return row.Name == name }); i >= 0 {
+			if err := listAgents(tx, rows[i:i+1]); err != nil {
+				return err
 			}
+			b.Type = rows[i]
 		}
 		if b.Settings, err = settingsOf(tx, t); err != nil || !manage {
 			return err

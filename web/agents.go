@@ -20,9 +20,10 @@ type typeRow struct {
 	Name             string
 	URL              string     // "" for a type that nobody made
 	Known            bool       // false when jobs ask for a type that nobody made
-	Agents           []agentRow // the first of them
-	Total, More      int        // how many there are, and how many are not listed
-	Busy, Idle, Gone int        // Gone counts the agents that are silent, in quarantine or about to leave
+	Agents           []agentRow // the first of them, where a page lists them
+	shown            []agentPulse
+	Total, More      int // how many there are, and how many are not listed
+	Busy, Idle, Gone int // Gone counts the agents that are silent, in quarantine or about to leave
 	Waiting, Running int
 	BusyWidth        int // of 100, for the meter
 	IdleWidth        int
@@ -108,12 +109,14 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 				b.Refused = &row
 			}
 		}
-		b.Types, err = w.types(tx, tx.Now)
+		if b.Types, err = w.types(tx, tx.Now); err != nil {
+			return err
+		}
 		b.Total = 0
 		for _, t := range b.Types {
 			b.Total += t.Total
 		}
-		return err
+		return listAgents(tx, b.Types)
 	})
 	if err != nil {
 		return err
@@ -173,6 +176,7 @@ func (w *Web) postAgents(rw http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// types counts the agents and the jobs of every type that exists or is asked for.
 func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 	loads, err := agentLoads(tx)
 	if err != nil {
@@ -195,32 +199,35 @@ func (w *Web) types(tx *store.Tx, now time.Time) ([]typeRow, error) {
 		of[p.AgentType] = append(of[p.AgentType], agentPulse{p, agentLamp(*p, p.HeardOf(w.o.Started), known[p.AgentType], now)})
 	}
 	rows := make([]typeRow, len(loads))
-	shown := map[string][]agentPulse{}
-	var ids []string
 	for i, l := range loads {
 		row := typeRow{Name: l.name, Known: known[l.name] != nil, Waiting: l.waiting, Running: l.running}
 		if row.Known {
 			row.URL = typesPath + url.PathEscape(l.name)
 		}
-		shown[l.name] = row.count(of[l.name])
-		for _, p := range shown[l.name] {
-			ids = append(ids, p.ID)
-		}
+		row.count(of[l.name])
 		row.Sentence = typeSentence(row)
 		rows[i] = row
 	}
-	agents, err := tx.AgentsByID(ids)
-	if err != nil {
-		return nil, err
+	return rows, nil
+}
+
+// listAgents fills in the agents that lists of types show.
+func listAgents(tx *store.Tx, rows []typeRow) error {
+	var ids []string
+	for _, row := range rows {
+		for _, p := range row.shown {
+			ids = append(ids, p.ID)
+		}
 	}
+	agents, err := tx.AgentsByID(ids)
 	for i := range rows {
-		for _, p := range shown[rows[i].Name] {
+		for _, p := range rows[i].shown {
 			if a := agents[p.ID]; a != nil {
-				rows[i].Agents = append(rows[i].Agents, newAgentRow(a, p.SeenAt, p.lamp, now))
+				rows[i].Agents = append(rows[i].Agents, newAgentRow(a, p.SeenAt, p.lamp, tx.Now))
 			}
 		}
 	}
-	return rows, nil
+	return err
 }
 
 type agentPulse struct {
@@ -231,8 +238,8 @@ type agentPulse struct {
 // agentsShown is how many agents of a type a list of types shows: those that ask for attention first.
 const agentsShown = 50
 
-// count counts the agents of a type, and returns those that a list shows.
-func (row *typeRow) count(agents []agentPulse) []agentPulse {
+// count counts the agents of a type, and notes those that a list shows.
+func (row *typeRow) count(agents []agentPulse) {
 	for _, a := range agents {
 		switch a.lamp {
 		case lampLost, lampSuspect, lampAside:
@@ -248,7 +255,7 @@ func (row *typeRow) count(agents []agentPulse) []agentPulse {
 		}
 	}
 	if row.Total = len(agents); row.Total == 0 {
-		return nil
+		return
 	}
 	row.BusyWidth = 100 * row.Busy / row.Total
 	row.IdleWidth = 100 - 100*(row.Busy+row.Gone)/row.Total
@@ -257,7 +264,7 @@ func (row *typeRow) count(agents []agentPulse) []agentPulse {
 		slices.SortStableFunc(agents, func(a, b agentPulse) int { return cmp.Compare(b.lamp.attention(), a.lamp.attention()) })
 		agents, row.More = agents[:agentsShown], row.Total-agentsShown
 	}
-	return agents
+	row.shown = agents
 }
 
 // attention is how much an agent's state asks for somebody.

@@ -225,8 +225,8 @@ func (w *Web) cordon(rw http.ResponseWriter, r *http.Request, cordoned bool) err
 
 // postTargetDelete deletes a target whose name was typed.
 func (w *Web) postTargetDelete(rw http.ResponseWriter, r *http.Request) error {
-	if err := r.ParseForm(); err != nil {
-		return signalbox.Errorf(signalbox.CodeInvalid, "the form could not be read: %w", err)
+	if err := parseForm(rw, r); err != nil {
+		return err
 	}
 	typed := strings.TrimSpace(r.PostForm.Get("confirm"))
 	var to string

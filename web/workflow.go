@@ -59,7 +59,7 @@ type pipelineView struct {
 	AgainMore           string
 	Kept                int // jobs that repeating takes over
 	began, ended        time.Time
-	yaml                string
+	yaml, file          string
 	PromoteURL          string
 	Passed              bool
 	Warnings            []string
@@ -257,14 +257,14 @@ func readPipeline(tx *store.Tx, p *signalbox.Pipeline) (pipelineView, error) {
 	}
 	v := pipelineView{
 		ID: p.ID, Name: pipelineName(p), File: clip(p.File, 120), Lamp: pipelineLamp(p), Why: pipelineWhy(p, ahead), Took: took(p.RunningAt, p.DoneAt, tx.Now),
-		URL:  "/workflows/" + p.WorkflowID + "?pipeline_id=" + p.ID,
+		URL:  workflowURL(p.WorkflowID, p.ID),
 		Open: p.State != signalbox.PipelineDone && p.State != signalbox.PipelineStopping, StopURL: "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/stop",
 	}
 	v.PromoteURL, v.Passed = "/workflows/"+p.WorkflowID+"/pipelines/"+p.ID+"/promote", p.Result == signalbox.ResultPassed
 	if p.State == signalbox.PipelineDone && !v.Passed && p.Plan != nil {
 		v.RerunURL = "/workflows/" + p.WorkflowID + "/pipelines/" + p.ID + "/rerun"
 	}
-	v.began, v.ended, v.yaml = p.RunningAt, p.DoneAt, p.YAML
+	v.began, v.ended, v.yaml, v.file = p.RunningAt, p.DoneAt, p.YAML, p.File
 	if v.Promotions, err = readPromotions(tx, p); err != nil {
 		return v, err
 	}

@@ -16,6 +16,9 @@ type comparison struct {
 	Took                     string // how much longer or shorter, "" when that is nothing to speak of
 }
 
+// jobName is what a job is called in a pipeline, as pages show it.
+type jobName struct{ block, job string }
+
 // comparedMost is how many jobs a comparison names, and comparedBack how many workflows it looks back.
 const (
 	comparedMost = 5
@@ -24,20 +27,14 @@ const (
 
 // compareJobs finds the jobs that failed now and passed before, and the other way round. Jobs are the same when block and name are; what
 // the machinery failed says nothing of the code.
-func compareJobs(now, before []blockView) (failing, passing []jobView) {
-	was := map[string]Lamp{}
-	for _, b := range before {
-		for _, j := range b.Jobs {
-			was[b.Name+"\x00"+j.Name] = j.Lamp
-		}
-	}
+func compareJobs(now []blockView, before map[jobName]Lamp) (failing, passing []jobView) {
 	for _, b := range now {
 		for _, j := range b.Jobs {
-			before, there := was[b.Name+"\x00"+j.Name]
+			was, there := before[jobName{b.Name, j.Name}]
 			if !there {
 				continue
 			}
-			switch turnOf(calm(j.Lamp), calm(before)) {
+			switch turnOf(calm(j.Lamp), calm(was)) {
 			case &turnBroke:
 				failing = append(failing, j)
 			case &turnFixed:
@@ -88,28 +85,23 @@ func readComparison(tx *store.Tx, b *workflowBody) error {
 	}
 	for _, w := range list {
 		for _, past := range standing(pipelines[w.ID]) {
-			if past.State != signalbox.PipelineDone || past.Result != signalbox.ResultPassed && past.Result != signalbox.ResultFailed || clip(past.File, 120) != p.File {
-				continue
+			if past.File == p.file && past.State == signalbox.PipelineDone && (past.Result == signalbox.ResultPassed || past.Result == signalbox.ResultFailed) {
+				return b.compare(tx, w, past)
 			}
-			return b.compare(tx, w, past.ID)
 		}
 	}
 	return nil
 }
 
-func (b *workflowBody) compare(tx *store.Tx, with *signalbox.Workflow, pipelineID string) error {
-	full, err := tx.Pipeline(pipelineID)
+func (b *workflowBody) compare(tx *store.Tx, with *signalbox.Workflow, past *signalbox.Pipeline) error {
+	jobs, err := pastJobs(tx, past.ID)
 	if err != nil {
 		return err
 	}
-	past, err := readPipeline(tx, full)
-	if err != nil {
-		return err
-	}
-	c := &comparison{URL: past.URL, Number: "#" + strconv.Itoa(with.Number)}
-	c.Failing, c.Passing = compareJobs(b.Current.Blocks, past.Blocks)
-	if b.Current.Passed && past.Passed {
-		c.Took = tookLonger(b.Current.ended.Sub(b.Current.began), past.ended.Sub(past.began))
+	c := &comparison{URL: workflowURL(past.WorkflowID, past.ID), Number: "#" + strconv.Itoa(with.Number)}
+	c.Failing, c.Passing = compareJobs(b.Current.Blocks, jobs)
+	if b.Current.Passed && past.Result == signalbox.ResultPassed {
+		c.Took = tookLonger(b.Current.ended.Sub(b.Current.began), past.DoneAt.Sub(past.RunningAt))
 	}
 	c.Failing, c.MoreFailing = cut(c.Failing)
 	c.Passing, c.MorePassing = cut(c.Passing)
@@ -117,6 +109,26 @@ func (b *workflowBody) compare(tx *store.Tx, with *signalbox.Workflow, pipelineI
 		b.Compared = c
 	}
 	return nil
+}
+
+// pastJobs are the lamps of the jobs of a pipeline that is over, by the names of block and job.
+func pastJobs(tx *store.Tx, pipelineID string) (map[jobName]Lamp, error) {
+	blocks, err := tx.Blocks(pipelineID)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string]string{}
+	for _, b := range blocks {
+		names[b.ID] = b.Name
+	}
+	jobs, err := tx.JobsOf(pipelineID)
+	out := map[jobName]Lamp{}
+	for _, j := range jobs {
+		if block, there := names[j.BlockID]; there { // what stands beside the blocks of the file is not compared
+			out[jobName{clip(block, 120), clip(j.Name, 120)}] = jobLamp(j, false)
+		}
+	}
+	return out, err
 }
 
 func cut(jobs []jobView) ([]jobView, int) {

@@ -43,7 +43,10 @@ func TestCompareJobs(t *testing.T) {
 		}
 		return out
 	}
-	before := blocks(lampPassed, lampFailed, lampPassed, lampFailed, lampInfra, lampReused, lampTimedOut, lampStopped)
+	before := map[jobName]Lamp{}
+	for i, l := range []Lamp{lampPassed, lampFailed, lampPassed, lampFailed, lampInfra, lampReused, lampTimedOut, lampStopped} {
+		before[jobName{"Unit", string(rune('a' + i))}] = l
+	}
 	now := blocks(lampFailed, lampPassed, lampInfra, lampInfra, lampPassed, lampTimedOut, lampReused, lampFailed, lampFailed)
 	failing, passing := compareJobs(now, before)
 	if words(failing) != "af" || words(passing) != "bg" {
