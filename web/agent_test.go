@@ -35,7 +35,7 @@ func TestAgentPage(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		a.State, a.GoneAt, a.GoneReason = signalbox.AgentDisconnected, s.now, signalbox.ReasonAgentLost
+		a.State, a.GoneAt, a.GoneReason = signalbox.AgentDisconnected, s.now(), signalbox.ReasonAgentLost
 		return tx.UpdateAgent(a, a.AttemptID, "server", "gone", "")
 	})
 	_, text = s.get(path)

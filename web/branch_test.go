@@ -26,7 +26,7 @@ func (s *site) ref(p *signalbox.Project, refType, branchName, label string) *sig
 		_, _, err := tx.CreateWorkflow(wf, "server")
 		return err
 	})
-	s.now = s.now.Add(time.Second)
+	s.pass(time.Second)
 	return wf
 }
 
@@ -111,9 +111,9 @@ func TestBranchPage(t *testing.T) {
 	s := newSite(t)
 	p := s.project("parcel-api")
 	first := s.ref(p, "branch", "feature/ä&b", "feature/ä&b")
-	day := s.now.Format(time.DateOnly)
+	day := s.now().Format(time.DateOnly)
 	s.ref(p, "branch", "main", "main")
-	s.now = s.now.Add(48 * time.Hour)
+	s.pass(48 * time.Hour)
 	second := s.ref(p, "branch", "feature/ä&b", "feature/ä&b")
 	later := second.CreatedAt.Format(time.DateOnly)
 	path := branchURL(first)

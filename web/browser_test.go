@@ -165,14 +165,14 @@ func TestBrowserLive(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		j.State, j.Result, j.Reason, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonTest, s.now, s.now
+		j.State, j.Result, j.Reason, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonTest, s.now(), s.now()
 		return tx.UpdateJob(j, signalbox.JobQueued, "dispatch", "failed", "")
 	})
 	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head").textContent.includes("2 jobs failed")`))
 
 	// Lines arrive while a job's page is open; markup in them stays text, a half line grows, the command ends.
 	browse.Do(t, ctx, chromedp.Navigate(s.url+"/jobs/"+s.running.ID), chromedp.WaitReady("#log"))
-	at := s.now.Unix()
+	at := s.now().Unix()
 	zero := 0
 	next := s.push(s.runningAttempt, s.runningLogNext,
 		agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: at, Output: " ... \x1b[31mdone\x1b[0m\n<b>bold</b><script>document.title='owned'</script>\n"},
@@ -199,7 +199,7 @@ func TestBrowserLive(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		j.State, j.Result, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now
+		j.State, j.Result, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now()
 		return tx.UpdateJob(j, signalbox.JobRunning, "dispatch", "passed", "")
 	})
 	browse.Do(t, ctx, chromedp.Poll[chromedp.Void](`document.querySelector("#head .st").textContent === "Passed"`))

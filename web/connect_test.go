@@ -80,7 +80,7 @@ func TestConnect(t *testing.T) {
 	}
 
 	// What is seen, in the order in which it happens.
-	at := s.now
+	at := s.now()
 	see := func(want ...string) {
 		t.Helper()
 		text := s.with(base+"?connect=1", "", cookie)
@@ -90,15 +90,15 @@ func TestConnect(t *testing.T) {
 			}
 		}
 	}
-	s.now = at.Add(44 * time.Second)
+	s.pass(44 * time.Second)
 	if strings.Contains(s.with(base+"?connect=1", "", cookie), `id="checklist" data-open-at="`+fmt.Sprint(at.Add(45*time.Second).UnixMilli())+`" open`) {
 		t.Error("the checklist is open already")
 	}
-	s.now = at.Add(45 * time.Second)
+	s.pass(time.Second)
 	see(`" open><summary class="card-head"><h2>Nothing yet?`, ">0:45</span> so far")
 	s.write(func(tx *store.Tx) error {
 		return tx.SaveRefused([]*signalbox.RefusedRegistration{
-			{Reason: signalbox.RefusedUnknown, Name: "<img src=x>", IP: "10.0.4.17", Token: "81aa", Count: 3, FirstAt: s.now, LastAt: s.now},
+			{Reason: signalbox.RefusedUnknown, Name: "<img src=x>", IP: "10.0.4.17", Token: "81aa", Count: 3, FirstAt: s.now(), LastAt: s.now()},
 			{Reason: signalbox.RefusedUnknown, Name: "of-yesterday", IP: "10.0.4.18", Token: "81aa", Count: 3, FirstAt: at.Add(-24 * time.Hour), LastAt: at.Add(-24 * time.Hour)},
 		})
 	})
@@ -111,10 +111,10 @@ func TestConnect(t *testing.T) {
 	a := s.agent(typ, "build-01")
 	see("build-01 has registered", "first sync")
 	s.write(func(tx *store.Tx) error {
-		return tx.SaveSeen([]store.Seen{{AgentID: a.ID, At: s.now.Add(time.Second), State: "waiting-for-jobs"}})
+		return tx.SaveSeen([]store.Seen{{AgentID: a.ID, At: s.now().Add(time.Second), State: "waiting-for-jobs"}})
 	})
 	see("build-01 is connected", "build-01.harbour.example", "linux, x86_64", "agent 1.4.0", "192.0.2.7", "Add another", `href="/new_project"`, "Use it in a project")
-	if text := s.with(fmt.Sprintf("%s?connect=1&after=%d", base, s.now.Add(time.Second).UnixMilli()), "", cookie); !strings.Contains(text, "Waiting for") || strings.Contains(text, "is connected") {
+	if text := s.with(fmt.Sprintf("%s?connect=1&after=%d", base, s.now().Add(time.Second).UnixMilli()), "", cookie); !strings.Contains(text, "Waiting for") || strings.Contains(text, "is connected") {
 		t.Error("another agent is waited for, and the first one counts")
 	}
 }

@@ -114,7 +114,7 @@ func TestDebugSessionPages(t *testing.T) {
 	if _, text = s.get("/jobs/" + s.lost.ID); !strings.Contains(text, "A debug session waits for an agent.") {
 		t.Error("the job's page says nothing of a session that waits")
 	}
-	d.State, d.Result, d.FinishedAt = signalbox.JobFinished, signalbox.JobStopped, s.now
+	d.State, d.Result, d.FinishedAt = signalbox.JobFinished, signalbox.JobStopped, s.now()
 	s.write(func(tx *store.Tx) error { return tx.UpdateJob(d, signalbox.JobRunning, "user:mei", "stopped", "") })
 	if _, text = s.get("/jobs/" + d.ID); strings.Contains(text, "ssh ") || !strings.Contains(text, "It is over") {
 		t.Error("a session that is over still says how to get in")

@@ -39,7 +39,7 @@ type site struct {
 	web   *Web
 	url   string
 	role  atomic.Value // signalbox.Role of whoever asks; browsers ask when they like
-	now   time.Time
+	clock atomic.Int64 // nanoseconds; an open browser asks while a test goes on
 	stops []string
 	fail  error // what the stopper answers
 	seq   int
@@ -115,11 +115,12 @@ func (s *site) RunNow(_ context.Context, id string, n schedule.Now) (*signalbox.
 
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, now: time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC)}
+	s := &site{t: t}
+	s.clock.Store(time.Date(2026, 11, 23, 14, 0, 0, 0, time.UTC).UnixNano())
 	s.as(signalbox.RoleMember)
 	var err error
 	if s.store, err = store.Open(t.Context(), store.Options{
-		Dir: storetest.Folder(t), Now: func() time.Time { return s.now }, OnStatement: func(string) { s.statements.Add(1) },
+		Dir: storetest.Folder(t), Now: s.now, OnStatement: func(string) { s.statements.Add(1) },
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	s.logs = joblog.New(joblog.Options{Store: s.store})
-	s.scene = &scene.Scene{Context: t.Context(), Store: s.store, Log: s.logs, Now: func() time.Time { return s.now }, OnError: func(err error) { t.Fatal(err) }}
+	s.scene = &scene.Scene{Context: t.Context(), Store: s.store, Log: s.logs, Now: s.now, OnError: func(err error) { t.Fatal(err) }}
 	if s.lines, err = logline.New(logline.Options{Store: s.store, Log: s.logs}); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func newSite(t testing.TB) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Commits: s, Lines: s.lines, Fleet: fl, Version: "test", Now: func() time.Time { return s.now }})
+	s.web, err = New(Options{Store: s.store, Stopper: s, Starter: s, Debugger: s, Deployer: s, Tasks: s, Commits: s, Lines: s.lines, Fleet: fl, Version: "test", Now: s.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +264,9 @@ func (s *site) push(a *signalbox.Attempt, from int64, events ...agentapi.Event) 
 
 func (s *site) closeLog(a *signalbox.Attempt) { s.scene.CloseLog(a) }
 
-func (s *site) ago(d time.Duration) time.Time { return s.now.Add(-d) }
+func (s *site) now() time.Time                { return time.Unix(0, s.clock.Load()).UTC() }
+func (s *site) pass(d time.Duration)          { s.clock.Add(int64(d)) }
+func (s *site) ago(d time.Duration) time.Time { return s.now().Add(-d) }
 
 var command = scene.Command
 

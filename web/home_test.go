@@ -22,7 +22,7 @@ func (s *site) ended(wf *signalbox.Workflow, results ...signalbox.Result) *signa
 	s.t.Helper()
 	first := ""
 	for _, r := range results {
-		p := signalbox.Pipeline{Name: "Build", State: signalbox.PipelineDone, Result: r, RunningAt: s.now, DoneAt: s.now}
+		p := signalbox.Pipeline{Name: "Build", State: signalbox.PipelineDone, Result: r, RunningAt: s.now(), DoneAt: s.now()}
 		if r == "" {
 			p.State, p.DoneAt = signalbox.PipelineRunning, time.Time{}
 		}
@@ -32,7 +32,7 @@ func (s *site) ended(wf *signalbox.Workflow, results ...signalbox.Result) *signa
 		p.Origin.RerunOf = first
 		first = s.pipeline(wf, p).ID
 	}
-	s.now = s.now.Add(time.Second)
+	s.pass(time.Second)
 	return wf
 }
 
@@ -175,7 +175,7 @@ func TestNeeds(t *testing.T) {
 	s := newSite(t)
 	p := s.project("parcel-api")
 	s.ended(s.mine(p, "old", "Long forgotten"), failed)
-	s.now = s.now.Add(attentionFor + time.Hour)
+	s.pass(attentionFor + time.Hour)
 	s.ended(s.mine(p, "red", "Red"), failed)
 	s.ended(s.mine(p, "twice", "Red twice"), failed)
 	s.ended(s.mine(p, "twice", "Red again"), failed)
@@ -192,7 +192,7 @@ func TestNeeds(t *testing.T) {
 
 	mac := s.agentType("s1-mac")
 	wf := s.workflow(p, "main", "Waits")
-	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning, RunningAt: s.now})
+	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning, RunningAt: s.now()})
 	b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockRunning})
 	s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobQueued, AgentType: "s1-mac"})
 	s.job(ppl, b, signalbox.Job{Name: "K", Index: 1, State: signalbox.JobQueued, AgentType: "nobody made it"})
@@ -242,7 +242,7 @@ func TestPaging(t *testing.T) {
 	for i := range 65 {
 		s.workflow(p, "main", fmt.Sprintf("Commit %d", i))
 		if i%2 == 0 { // some are made in the same millisecond
-			s.now = s.now.Add(time.Second)
+			s.pass(time.Second)
 		}
 	}
 	for _, start := range []string{"/?dashboard=everyones-activity", "/?author=Ana+Kova%C4%8D&dashboard=everyones-activity", "/projects/large", "/projects/large?added=1"} {
@@ -353,7 +353,7 @@ func (s *busySite) history() {
 	s.ended(broken, failed)
 	s.ended(s.mine(s.project, "feature/a-branch-whose-name-is-as-long-as-names-of-branches-get-when-people-explain", strings.Repeat("A title that goes on ", 9)), failed)
 	wf := s.mine(s.project, "signed-codes", "Signed pick-up codes")
-	p := s.site.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now})
+	p := s.site.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now()})
 	s.job(p, s.block(p, signalbox.Block{Name: "Build", State: signalbox.BlockRunning}), signalbox.Job{Name: "App", State: signalbox.JobQueued, AgentType: "s1-mac"})
 }
 
@@ -364,8 +364,8 @@ func TestHomeLive(t *testing.T) {
 	var running *signalbox.Pipeline
 	for i := range pageSize + 2 {
 		wf := s.workflow(p, "main", fmt.Sprintf("Commit %d", i))
-		running = s.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now})
-		s.now = s.now.Add(time.Second)
+		running = s.pipeline(wf, signalbox.Pipeline{Name: "Build", State: signalbox.PipelineRunning, RunningAt: s.now()})
+		s.pass(time.Second)
 	}
 	problems := browse.Listen(t, ctx)
 	for _, page := range []string{"/?dashboard=everyones-activity", "/projects/parcel-api"} {
@@ -396,7 +396,7 @@ func TestHomeLive(t *testing.T) {
 			} else {
 				p.Result = signalbox.ResultStopped
 			}
-			p.DoneAt = s.now
+			p.DoneAt = s.now()
 			return tx.UpdatePipeline(p, "engine", "done", "")
 		})
 		word := map[bool]string{true: "Passed", false: "Stopped"}[strings.HasPrefix(page, "/?")]

@@ -134,7 +134,7 @@ func TestPlainLog(t *testing.T) {
 // The stream goes on from where a page is, and ends with the log.
 func TestLogStream(t *testing.T) {
 	s := newBusySite(t)
-	s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: "!\nnew \u202e<b>\n"})
+	s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now().Unix(), Output: "!\nnew \u202e<b>\n"})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/ui/jobs/"+s.running.ID+"/log/stream?attempt=1&from=0", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -25,7 +25,7 @@ func (s *site) longJob(lines int) *signalbox.Job {
 	wf := s.workflow(s.project("long"), "main", "x")
 	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineDone, Result: signalbox.ResultFailed})
 	b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockDone, Result: signalbox.ResultFailed})
-	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonTest, StartedAt: s.now, FinishedAt: s.now})
+	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonTest, StartedAt: s.now(), FinishedAt: s.now()})
 	at := s.attempt(j, a, signalbox.Attempt{State: signalbox.AttemptEnded, Result: signalbox.JobFailed})
 	next := s.push(at, 0, command(1000, "checkout", "HEAD\n", 0, 2)...)
 	next = s.push(at, next, agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: 1002, Directive: "make everything"})
@@ -50,7 +50,7 @@ func (s *site) growingJob() (*signalbox.Job, *signalbox.Attempt) {
 	wf := s.workflow(s.project("growing"), "main", "x")
 	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning})
 	b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockRunning})
-	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobRunning, StartedAt: s.now})
+	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobRunning, StartedAt: s.now()})
 	at := s.attempt(j, a, signalbox.Attempt{State: signalbox.AttemptRunning})
 	s.push(at, 0, agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: 1, Directive: "make"}, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: 1, Output: "line 1\n"})
 	return j, at
@@ -236,7 +236,7 @@ func TestLogViewerFollows(t *testing.T) {
 		browse.Do(t, ctx, chromedp.Poll[chromedp.Void](js))
 	}
 	out := func(text string) {
-		s.runningLogNext = s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: text})
+		s.runningLogNext = s.push(s.runningAttempt, s.runningLogNext, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now().Unix(), Output: text})
 	}
 	out(" done\n" + strings.Repeat("more\n", 3000))
 	wait(`document.querySelector("#L3007:not(.loading)") !== null && document.querySelector("#log-end").textContent === "Following"`)

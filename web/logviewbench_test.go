@@ -105,7 +105,7 @@ func BenchmarkLogViewerLive(b *testing.B) {
 				n++
 				fmt.Fprintf(&out, "line %d of a log that grows\n", n)
 			}
-			next = s.push(at, next, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now.Unix(), Output: out.String()})
+			next = s.push(at, next, agentapi.Event{Event: agentapi.EventCmdOutput, Timestamp: s.now().Unix(), Output: out.String()})
 			time.Sleep(max(0, 100*time.Millisecond-time.Since(start)))
 		}
 		start := time.Now()

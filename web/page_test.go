@@ -171,9 +171,9 @@ func TestHostileText(t *testing.T) {
 	p := s.project("evil")
 	wf := s.workflow(p, hostile, hostile)
 	ppl := s.site2(wf)
-	b := s.block(ppl, signalbox.Block{Name: hostile, State: signalbox.BlockRunning, RunningAt: s.now, ErrorDescription: hostile})
+	b := s.block(ppl, signalbox.Block{Name: hostile, State: signalbox.BlockRunning, RunningAt: s.now(), ErrorDescription: hostile})
 	queued := s.job(ppl, b, signalbox.Job{Name: hostile, Index: 1, State: signalbox.JobQueued, AgentType: hostile})
-	j := s.job(ppl, b, signalbox.Job{Name: hostile, State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonTest, FailureReason: hostile, StartedAt: s.now, FinishedAt: s.now})
+	j := s.job(ppl, b, signalbox.Job{Name: hostile, State: signalbox.JobFinished, Result: signalbox.JobFailed, Reason: signalbox.ReasonTest, FailureReason: hostile, StartedAt: s.now(), FinishedAt: s.now()})
 	at := s.attempt(j, a, signalbox.Attempt{State: signalbox.AttemptEnded, Result: signalbox.JobFailed})
 	s.write(func(tx *store.Tx) error { return tx.Record("job", j.ID, hostile, hostile, hostile) })
 	s.push(at, 0, command(1, hostile, hostile+"\n"+"\x1b[31;58;99999mred\x1b[99999999999C\x1b[999A\x1b[2J"+hostile+"\r"+hostile, 1, 1)...)
@@ -212,7 +212,7 @@ func TestHostileText(t *testing.T) {
 // site2 stores a pipeline with hostile words.
 func (s *site) site2(wf *signalbox.Workflow) *signalbox.Pipeline {
 	return s.pipeline(wf, signalbox.Pipeline{
-		Name: hostile, File: hostile, State: signalbox.PipelineRunning, RunningAt: s.now, ErrorDescription: hostile, TerminatedBy: hostile,
+		Name: hostile, File: hostile, State: signalbox.PipelineRunning, RunningAt: s.now(), ErrorDescription: hostile, TerminatedBy: hostile,
 	})
 }
 
@@ -221,7 +221,7 @@ func TestLargePages(t *testing.T) {
 	p := s.project("large")
 	for i := range 65 {
 		s.workflow(p, "main", fmt.Sprintf("Commit %d", i))
-		s.now = s.now.Add(time.Second)
+		s.pass(time.Second)
 	}
 	status, text := s.get("/projects/large")
 	if status != 200 || !strings.Contains(text, "Older") || strings.Contains(text, "Newer") {
@@ -229,13 +229,13 @@ func TestLargePages(t *testing.T) {
 	}
 
 	wf := s.workflow(p, strings.Repeat("branch-", 12), strings.Repeat("long title ", 20))
-	ppl := s.pipeline(wf, signalbox.Pipeline{Name: "Many", State: signalbox.PipelineRunning, RunningAt: s.now})
+	ppl := s.pipeline(wf, signalbox.Pipeline{Name: "Many", State: signalbox.PipelineRunning, RunningAt: s.now()})
 	for i := range 30 {
 		var deps []int
 		for d := max(0, i-3); d < i; d++ {
 			deps = append(deps, d)
 		}
-		b := s.block(ppl, signalbox.Block{Index: i, Name: fmt.Sprintf("Block number %d with a long name", i), Dependencies: deps, State: signalbox.BlockRunning, RunningAt: s.now})
+		b := s.block(ppl, signalbox.Block{Index: i, Name: fmt.Sprintf("Block number %d with a long name", i), Dependencies: deps, State: signalbox.BlockRunning, RunningAt: s.now()})
 		if i > 2 {
 			continue
 		}
@@ -256,7 +256,7 @@ func TestLargeLog(t *testing.T) {
 	wf := s.workflow(s.project("large"), "main", "x")
 	ppl := s.pipeline(wf, signalbox.Pipeline{State: signalbox.PipelineRunning})
 	b := s.block(ppl, signalbox.Block{Name: "B", State: signalbox.BlockRunning})
-	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobRunning, StartedAt: s.now})
+	j := s.job(ppl, b, signalbox.Job{Name: "J", State: signalbox.JobRunning, StartedAt: s.now()})
 	at := s.attempt(j, a, signalbox.Attempt{State: signalbox.AttemptRunning})
 	const lines = 100_000
 	next := s.push(at, 0, agentapi.Event{Event: agentapi.EventCmdStarted, Timestamp: 1, Directive: "seq"})

@@ -135,7 +135,7 @@ func BenchmarkChangeVisible(b *testing.B) {
 			var committed time.Time
 			s.write(func(tx *store.Tx) error {
 				j := *jobs[i]
-				j.State, j.Result, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now, s.now
+				j.State, j.Result, j.StartedAt, j.FinishedAt = signalbox.JobFinished, signalbox.JobPassed, s.now(), s.now()
 				committed = time.Now()
 				return tx.UpdateJob(&j, signalbox.JobQueued, "bench", "passed", "")
 			})

@@ -45,7 +45,7 @@ func (s *busySite) fillTasks() {
 		}
 		for i := range 45 {
 			r := &signalbox.TaskRun{
-				TaskID: s.nightly.ID, ProjectID: s.project.ID, Token: "due " + strconv.Itoa(i), DueAt: s.now, Ref: s.nightly.Ref, PipelineFile: s.nightly.PipelineFile,
+				TaskID: s.nightly.ID, ProjectID: s.project.ID, Token: "due " + strconv.Itoa(i), DueAt: s.now(), Ref: s.nightly.Ref, PipelineFile: s.nightly.PipelineFile,
 				Status: signalbox.TaskRunRunning, Parameters: []signalbox.EnvVar{{Name: "N", Value: fmt.Sprint(i)}},
 			}
 			if i == 7 {

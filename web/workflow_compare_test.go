@@ -65,16 +65,16 @@ func TestWorkflowCompared(t *testing.T) {
 	p := s.project("shop")
 	run := func(branch, file string, result signalbox.Result, took time.Duration, unit, lint signalbox.JobResult) *signalbox.Workflow {
 		wf := s.workflow(p, branch, "Commit")
-		l := s.pipeline(wf, signalbox.Pipeline{Name: "Build", File: file, State: signalbox.PipelineDone, Result: result, RunningAt: s.ago(took), DoneAt: s.now})
+		l := s.pipeline(wf, signalbox.Pipeline{Name: "Build", File: file, State: signalbox.PipelineDone, Result: result, RunningAt: s.ago(took), DoneAt: s.now()})
 		block := s.block(l, signalbox.Block{Name: "Test", State: signalbox.BlockDone, Result: result})
 		for i, r := range []signalbox.JobResult{unit, lint} {
 			reason := signalbox.Reason("")
 			if r == signalbox.JobFailed {
 				reason = signalbox.ReasonTest
 			}
-			s.job(l, block, signalbox.Job{Index: i, Name: []string{"Unit", "Lint"}[i], State: signalbox.JobFinished, Result: r, Reason: reason, StartedAt: s.ago(took), FinishedAt: s.now})
+			s.job(l, block, signalbox.Job{Index: i, Name: []string{"Unit", "Lint"}[i], State: signalbox.JobFinished, Result: r, Reason: reason, StartedAt: s.ago(took), FinishedAt: s.now()})
 		}
-		s.now = s.now.Add(time.Minute)
+		s.pass(time.Minute)
 		return wf
 	}
 	text := func(wf *signalbox.Workflow) string {
