@@ -162,6 +162,7 @@ func (a *API) fleetRoutes(r func(string, auth.Permission, route.Handler) route.R
 		r("GET "+types, auth.AgentView, a.listAgentTypes),
 		r("POST "+types, auth.AgentTypeManage, a.createAgentType),
 		r("GET "+types+"/{type}", auth.AgentView, a.showAgentType),
+		r("GET "+types+"/{type}/usage", auth.AgentView, a.showUsage),
 		r("DELETE "+types+"/{type}", auth.AgentTypeManage, a.deleteAgentType),
 		r("PATCH "+types+"/{type}", auth.AgentTypeManage, a.updateAgentType),
 		r("POST "+types+"/{type}/reset_token", auth.AgentTypeManage, a.resetToken),

@@ -27,7 +27,7 @@ type schema struct {
 }
 
 var (
-	mainSchema = schema{prefix: "main", versions: 18, table: "goose_main", meta: "schema_meta"}
+	mainSchema = schema{prefix: "main", versions: 19, table: "goose_main", meta: "schema_meta"}
 	logSchema  = schema{prefix: "log", versions: 3, table: "goose_log", meta: "log_schema_meta"}
 )
 

@@ -59,6 +59,7 @@ func (w *world) normal() *normal {
 	n.Busy = w.Busy()
 	w.Targets(n.Project, n.Pipeline, people[signalbox.RoleMember])
 	w.Write(func(tx *store.Tx) error { return tx.Star(people[signalbox.RoleMember].ID, n.Project.ID) })
+	w.load(n.AgentType)
 	w.fleet(n)
 	w.waiting(n)
 	w.sessions(n)

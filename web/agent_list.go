@@ -20,14 +20,14 @@ const agentPage = 100
 
 type agentListBody struct {
 	Agents                            []agentRow
-	Total, Found, Types               int
+	Total, Found                      int
 	From, To                          int
 	Newer, Older                      string
 	Query, State, Type, OS, Version   string
 	States, AllTypes, Systems, Builds []string
 	Filtered, Manage                  bool
 	Back                              string
-	Refusals                          int
+	Tabs                              agentTabs
 }
 
 var agentStates = []Lamp{lampIdle, lampBusy, lampDraining, lampAside, lampSuspect, lampLost}
@@ -47,12 +47,8 @@ func (w *Web) getAllAgents(rw http.ResponseWriter, r *http.Request) error {
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
-		if manage {
-			refused, err := tx.Refused("*", 10*signalbox.RefusedLimit)
-			if err != nil {
-				return err
-			}
-			b.Refusals = len(refused)
+		if _, err := b.Tabs.read(tx, r); err != nil {
+			return err
 		}
 		return w.findAgents(tx, &b, q)
 	})
@@ -86,7 +82,7 @@ func (w *Web) findAgents(tx *store.Tx, b *agentListBody, q url.Values) error {
 	if err != nil {
 		return err
 	}
-	b.Types, b.Total = len(types), len(agents)
+	b.Total = len(agents)
 	systems, builds := map[string]bool{}, map[string]bool{}
 	words := strings.Fields(strings.ToLower(b.Query))
 	type hit struct {

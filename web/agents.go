@@ -78,10 +78,38 @@ type agentsBody struct {
 	Types    []typeRow
 	Manage   bool
 	Refused  *refusedRow // the newest, when it was within the last hour
-	Refusals int
-	Total    int
+	Tabs     agentTabs
 	Problems []fleet.Outcome
 	Back     string // where forms lead back to
+}
+
+// agentTabs lead to the pages about all agents.
+type agentTabs struct {
+	Current                string // the address of the page
+	Types, Agents, Refused int
+	Manage                 bool
+}
+
+// read counts what the tabs say and returns the refused registrations, to whoever may see them.
+func (b *agentTabs) read(tx *store.Tx, r *http.Request) (refused []*signalbox.RefusedRegistration, err error) {
+	*b = agentTabs{Current: r.URL.Path, Manage: may(r, auth.AgentTypeManage)}
+	counts, err := tx.AgentCounts()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range counts {
+		b.Agents += n
+	}
+	types, err := tx.AgentTypes()
+	if err != nil {
+		return nil, err
+	}
+	b.Types = len(types)
+	if b.Manage {
+		refused, err = tx.Refused("*", 10*signalbox.RefusedLimit)
+		b.Refused = len(refused)
+	}
+	return refused, err
 }
 
 func (w *Web) getAgents(rw http.ResponseWriter, r *http.Request) error {
@@ -98,23 +126,16 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
-		if manage {
-			refused, err := tx.Refused("*", 10*signalbox.RefusedLimit)
-			if err != nil {
-				return err
-			}
-			b.Refusals = len(refused)
-			if len(refused) > 0 && tx.Now.Sub(refused[0].LastAt) < time.Hour {
-				row := newRefusedRow(refused[0], tx.Now)
-				b.Refused = &row
-			}
+		refused, err := b.Tabs.read(tx, r)
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 && tx.Now.Sub(refused[0].LastAt) < time.Hour {
+			row := newRefusedRow(refused[0], tx.Now)
+			b.Refused = &row
 		}
 		if b.Types, err = w.types(tx, tx.Now); err != nil {
 			return err
-		}
-		b.Total = 0
-		for _, t := range b.Types {
-			b.Total += t.Total
 		}
 		return listAgents(tx, b.Types)
 	})

@@ -81,6 +81,8 @@ func TestBrowser(t *testing.T) {
 		{"agent-type", "/agents/self_hosted/s1-linux"},
 		{"admin-agent-type", "/agents/self_hosted/s1-linux?all=1"},
 		{"all-agents", "/agents/all"},
+		{"agent-usage", "/agents/usage"},
+		{"agent-type-usage", "/agents/self_hosted/s1-linux/usage?range=7d"},
 		{"admin-all-agents", "/agents/all?state=Idle&q=build"},
 		{"admin-agent", "/agents/self_hosted/s1-linux/agents/gpu-agent-with-a-rather-long-name-0123456789"},
 		{"admin-new-agent-type", "/agents/self_hosted/new"},

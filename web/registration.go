@@ -166,6 +166,7 @@ func (w *Web) postTokenReset(rw http.ResponseWriter, r *http.Request) error {
 }
 
 type refusedBody struct {
+	Tabs agentTabs
 	Rows []refusedRow
 }
 
@@ -178,7 +179,7 @@ func (w *Web) getRefused(rw http.ResponseWriter, r *http.Request) error {
 		if s, err = w.shell(r, tx); err != nil {
 			return err
 		}
-		rows, err := tx.Refused("*", 10*signalbox.RefusedLimit)
+		rows, err := b.Tabs.read(tx, r)
 		for _, f := range rows {
 			b.Rows = append(b.Rows, newRefusedRow(f, tx.Now))
 		}

@@ -58,6 +58,7 @@ var places = []struct {
 	{"Activity", "/activity", auth.JobView},
 	{"Queue", "/activity?tab=queue", auth.JobView},
 	{"Agents", "/agents", auth.AgentView},
+	{"Usage of agents", usagesPath, auth.AgentView},
 	{"Refused registrations", "/agents/refused", auth.AgentTypeManage},
 	{"People", peoplePath, auth.UserManage},
 	{"Your account", accountPath, auth.ProjectView},

@@ -21,6 +21,7 @@ type AgentTypeCmd struct {
 	Create     AgentTypeCreateCmd `cmd:"" help:"Make an agent type and show its registration token, once."`
 	List       AgentTypeListCmd   `cmd:"" help:"List the agent types."`
 	Show       AgentTypeShowCmd   `cmd:"" help:"Show an agent type's settings and tokens."`
+	Usage      AgentTypeUsageCmd  `cmd:"" help:"Tell how busy the agents were and how long jobs waited for one."`
 	Set        AgentTypeSetCmd    `cmd:"" help:"Change an agent type's settings."`
 	Delete     AgentTypeDeleteCmd `cmd:"" help:"Delete an agent type that has no agents."`
 	ResetToken AgentTypeResetCmd  `cmd:"" name:"reset-token" help:"Replace all registration tokens by a new one; agents that are registered go on."`

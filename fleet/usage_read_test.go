@@ -1,0 +1,51 @@
+package fleet
+
+import (
+	"testing"
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/joblog"
+	"github.com/signalbox-ci/signalbox/store"
+	"github.com/signalbox-ci/signalbox/store/storetest"
+	"github.com/signalbox-ci/signalbox/storybook/scene"
+)
+
+// TestUsageOfManyJobs reads fewer jobs than there are: the time before them has no points, so that no figure is wrong.
+func TestUsageOfManyJobs(t *testing.T) {
+	st := storetest.OpenSQLite(t)
+	w := scene.Scene{Context: t.Context(), Store: st, Log: joblog.New(joblog.Options{Store: st}), Now: time.Now, OnError: func(err error) { t.Fatal(err) }}
+	typ := w.AgentType("s1-linux")
+	p := w.Pipeline(w.Workflow(w.Project("demo"), "main", "x"), signalbox.Pipeline{State: signalbox.PipelineRunning})
+	b := w.Block(p, signalbox.Block{State: signalbox.BlockRunning})
+	now := time.Now()
+	for i := range 30 {
+		end := now.Add(-time.Duration(i)*30*time.Minute - time.Minute)
+		w.Job(p, b, signalbox.Job{
+			Index: i, State: signalbox.JobFinished, Result: signalbox.JobPassed, QueuedAt: end.Add(-20 * time.Second), StartedAt: end.Add(-10 * time.Second), FinishedAt: end,
+		})
+	}
+	read := func(n int) (u *Usage) {
+		if err := st.Read(t.Context(), func(tx *store.Tx) (err error) {
+			u, err = readUsage(tx, typ, UsageSpans[0], n)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	if u := read(31); u.Cut || len(u.Points) != 96 || u.Ended != 30 || u.Started != 30 || u.Half != 10*time.Second || u.Needed != 1 {
+		t.Errorf("all: %+v", u)
+	}
+	u := read(5)
+	if oldest := now.Add(-2*time.Hour - time.Minute); !u.Cut || len(u.Points) != 9 || u.From.After(oldest) || oldest.Sub(u.From) > 15*time.Minute || u.Points[0].At != u.From {
+		t.Errorf("the newest five: from %v, %d points, %+v", u.From, len(u.Points), u)
+	}
+	busy := 0.0
+	for _, point := range u.Points {
+		busy += point.Busy * 15 * 60
+	}
+	if busy < 49.9 || busy > 50.1 {
+		t.Errorf("jobs took %g s", busy)
+	}
+}

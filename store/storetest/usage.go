@@ -1,0 +1,80 @@
+package storetest
+
+import (
+	"time"
+
+	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/store"
+)
+
+func testUsage(s *suite) {
+	w := s.world()
+	since := time.UnixMilli(1_800_000_000_000).UTC()
+	end := func(j *signalbox.Job, at time.Time, started bool) {
+		from := j.State
+		j.State, j.Result, j.FinishedAt = signalbox.JobFinished, signalbox.JobStopped, at
+		if started {
+			j.StartedAt = at.Add(-time.Second)
+		}
+		s.write(func(t *store.Tx) error { return t.UpdateJob(j, from, "test", "ended", "") })
+	}
+	var jobs []*signalbox.Job
+	for i := range 6 {
+		jobs = append(jobs, s.job(w, i, 50))
+	}
+	end(jobs[0], since.Add(-time.Millisecond), true) // before
+	end(jobs[1], since, true)
+	end(jobs[2], since.Add(time.Minute), false) // in line
+	end(jobs[3], since.Add(2*time.Minute), true)
+	running := jobs[4]
+	running.State, running.StartedAt = signalbox.JobRunning, since.Add(time.Hour)
+	s.write(func(t *store.Tx) error {
+		if err := t.UpdateJob(running, signalbox.JobQueued, "test", "running", ""); err != nil {
+			return err
+		}
+		copied := &signalbox.Job{ // took over what another had done
+			BlockID: jobs[0].BlockID, PipelineID: w.pipeline.ID, WorkflowID: w.workflow.ID, ProjectID: w.project.ID, Index: 99, AgentType: "s1-linux", OriginalID: jobs[3].ID, Copied: true,
+			State: signalbox.JobFinished, Result: signalbox.JobPassed, StartedAt: since, FinishedAt: since.Add(time.Minute),
+		}
+		return t.CreateJob(copied, "test")
+	})
+	times := func(agentType string, n int) (ended, open []store.JobTimes) {
+		s.write(func(t *store.Tx) error {
+			ended, open = nil, nil
+			e, o, err := t.JobTimes(agentType, since, n)
+			for _, j := range e {
+				ended = append(ended, *j)
+			}
+			for _, j := range o {
+				open = append(open, *j)
+			}
+			return err
+		})
+		return ended, open
+	}
+	of := func(i int) store.JobTimes {
+		return store.JobTimes{QueuedAt: jobs[i].QueuedAt, StartedAt: jobs[i].StartedAt, FinishedAt: jobs[i].FinishedAt}
+	}
+	ended, open := times("s1-linux", 9)
+	s.equal("the times of jobs that ended, the newest first", ended, []store.JobTimes{of(3), of(2), of(1)})
+	s.equal("and of those that have not", open, []store.JobTimes{of(4), of(5)})
+	ended, open = times("s1-linux", 1)
+	s.equal("so many at most", ended, []store.JobTimes{of(3)})
+	s.equal("so many of each at most", len(open), 2)
+	ended, open = times("s1-none", 9)
+	s.equal("nothing of another type", len(ended)+len(open), 0)
+
+	here, gone, left := s.agent(w, "here"), s.agent(w, "gone"), s.agent(w, "left")
+	for a, at := range map[*signalbox.Agent]time.Time{gone: since.Add(-time.Millisecond), left: since.Add(time.Minute)} {
+		a.State, a.GoneAt, a.GoneReason = signalbox.AgentDisconnected, at, signalbox.ReasonAgentLost
+		s.write(func(t *store.Tx) error { return t.UpdateAgent(a, "", "test", "gone", "") })
+	}
+	agents := func(n int) (out []store.AgentTimes) {
+		for _, a := range get(s, func(t *store.Tx) ([]*store.AgentTimes, error) { return t.AgentTimes(w.agentType.ID, since, n) }) {
+			out = append(out, *a)
+		}
+		return out
+	}
+	s.equal("the times of agents", agents(9), []store.AgentTimes{{CreatedAt: here.CreatedAt}, {CreatedAt: left.CreatedAt, GoneAt: left.GoneAt}})
+	s.equal("the living and no others", agents(0), []store.AgentTimes{{CreatedAt: here.CreatedAt}})
+}
