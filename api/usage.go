@@ -17,9 +17,10 @@ type usageBody struct {
 	Step      int64  `json:"step"`
 	Complete  bool   `json:"complete"` // false: there were too many jobs, and from is later than was asked for
 	Jobs      struct {
-		Ended   int `json:"ended"`
-		Started int `json:"started"`
-		Wait    struct {
+		Ended    int `json:"ended"`
+		Started  int `json:"started"`
+		Projects int `json:"projects"` // that they are of, and those that have not ended
+		Wait     struct {
 			P50 float64 `json:"p50"`
 			P95 float64 `json:"p95"`
 			Max float64 `json:"max"`
@@ -58,7 +59,7 @@ func (a *API) showUsage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	b := usageBody{AgentType: name, Range: span.Name, From: unix(u.From), To: unix(u.To), Step: int64(u.Step / time.Second), Complete: !u.Cut, Points: make([]usagePoint, len(u.Points))}
-	b.Jobs.Ended, b.Jobs.Started = u.Ended, u.Started
+	b.Jobs.Ended, b.Jobs.Started, b.Jobs.Projects = u.Ended, u.Started, u.Projects
 	b.Jobs.Wait.P50, b.Jobs.Wait.P95, b.Jobs.Wait.Max = u.Half.Seconds(), u.Most.Seconds(), u.Longest.Seconds()
 	b.Agents.Hours, b.Agents.BusyHours = thousandths(u.AgentHours), thousandths(u.BusyHours)
 	if share, known := u.BusyShare(); known {

@@ -33,7 +33,7 @@ func TestAgentTypeUsage(t *testing.T) {
 		From, To, Step int64
 		Complete       bool
 		Jobs           struct {
-			Ended, Started int
+			Ended, Started, Projects int
 			Wait           struct{ P50, P95, Max float64 }
 		}
 		Agents struct {
@@ -59,7 +59,7 @@ func TestAgentTypeUsage(t *testing.T) {
 	if u.Range != "24h" || u.To != epoch.Unix() || u.From != epoch.Unix()-86400 || u.Step != 900 || !u.Complete || len(u.Points) != 96 {
 		t.Errorf("%+v", u)
 	}
-	if u.Jobs.Ended != 2 || u.Jobs.Started != 2 || u.Jobs.Wait.P50 != 10 || u.Jobs.Wait.Max != 30 || u.Peak.Needed != 2 || u.Peak.At != epoch.Add(-2*time.Hour).Unix() {
+	if u.Jobs.Ended != 2 || u.Jobs.Started != 2 || u.Jobs.Projects != 1 || u.Jobs.Wait.P50 != 10 || u.Jobs.Wait.Max != 30 || u.Peak.Needed != 2 || u.Peak.At != epoch.Add(-2*time.Hour).Unix() {
 		t.Errorf("jobs %+v, peak %+v", u.Jobs, u.Peak)
 	}
 	// 8 quarters before the end both run, the second after half a minute of waiting.

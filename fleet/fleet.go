@@ -26,7 +26,10 @@ type Options struct {
 }
 
 // Fleet acts for people.
-type Fleet struct{ o Options }
+type Fleet struct {
+	o    Options
+	kept *keptUsages
+}
 
 // New returns a fleet.
 func New(o Options) (*Fleet, error) {
@@ -36,5 +39,5 @@ func New(o Options) (*Fleet, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{o: o}, nil
+	return &Fleet{o: o, kept: &keptUsages{last: map[string]usages{}}}, nil
 }

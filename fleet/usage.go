@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -43,8 +44,9 @@ type Usage struct {
 	// Cut tells that more jobs ended than are read; From is then where those that were read begin.
 	Cut bool
 
-	Ended   int // jobs
-	Started int // jobs that began on an agent; the waits are theirs
+	Ended    int // jobs
+	Projects int // that have any of the jobs
+	Started  int // jobs that began on an agent; the waits are theirs
 	// Half and 95 % of them had begun within Half and Most of being queued.
 	Half, Most, Longest time.Duration
 
@@ -86,22 +88,46 @@ func (f *Fleet) Usage(ctx context.Context, typeName string, span UsageSpan) (u *
 	return u, err
 }
 
-// Usages tells it of all agent types that there are, by name.
-func (f *Fleet) Usages(ctx context.Context, span UsageSpan) (out map[string]*Usage, err error) {
-	err = f.o.Store.Read(ctx, func(tx *store.Tx) error {
+// usageKept is how old what Usages tells may be: many look at it, and it is many rows.
+const usageKept = time.Minute
+
+// keptUsages is what Usages told last, by span.
+type keptUsages struct {
+	mu   sync.Mutex
+	last map[string]usages
+}
+
+type usages struct {
+	at  time.Time
+	all map[string]*Usage
+}
+
+// Usages tells it of all agent types that there are, by name. It is up to a minute old.
+func (f *Fleet) Usages(ctx context.Context, span UsageSpan) (map[string]*Usage, error) {
+	f.kept.mu.Lock()
+	defer f.kept.mu.Unlock()
+	last := f.kept.last[span.Name]
+	if err := f.o.Store.Read(ctx, func(tx *store.Tx) error {
+		if old := tx.Now.Sub(last.at); last.all != nil && old >= 0 && old < usageKept {
+			return nil
+		}
 		types, err := tx.AgentTypes()
 		if err != nil {
 			return err
 		}
-		out = make(map[string]*Usage, len(types))
+		all := make(map[string]*Usage, len(types))
 		for _, t := range types {
-			if out[t.Name], err = readUsage(tx, t, span, max(1, mostUsage/len(types))); err != nil {
+			if all[t.Name], err = readUsage(tx, t, span, max(1, mostUsage/len(types))); err != nil {
 				return err
 			}
 		}
+		last = usages{tx.Now, all}
 		return nil
-	})
-	return out, err
+	}); err != nil {
+		return nil, err
+	}
+	f.kept.last[span.Name] = last
+	return last.all, nil
 }
 
 func readUsage(tx *store.Tx, t *signalbox.AgentType, span UsageSpan, n int) (*Usage, error) {
@@ -134,10 +160,12 @@ func usageOf(jobs []*store.JobTimes, agents []*store.AgentTimes, from, to time.T
 	}
 	var w tally
 	var waits []time.Duration
+	projects := map[string]bool{}
 	for _, a := range agents {
 		w.add(a.CreatedAt, orLater(a.GoneAt, to), from, to, change{agents: 1})
 	}
 	for _, j := range jobs {
+		projects[j.ProjectID] = true
 		end := orLater(j.FinishedAt, to)
 		begin := j.StartedAt
 		if begin.IsZero() {
@@ -153,6 +181,7 @@ func usageOf(jobs []*store.JobTimes, agents []*store.AgentTimes, from, to time.T
 			u.Ended++
 		}
 	}
+	u.Projects = len(projects)
 	if u.Started = len(waits); u.Started > 0 {
 		slices.Sort(waits)
 		u.Half, u.Most, u.Longest = quantile(waits, 50), quantile(waits, 95), waits[len(waits)-1]

@@ -22,8 +22,9 @@ type typeRow struct {
 	Known            bool       // false when jobs ask for a type that nobody made
 	Agents           []agentRow // the first of them, where a page lists them
 	shown            []agentPulse
-	Total, More      int // how many there are, and how many are not listed
-	Busy, Idle, Gone int // Gone counts the agents that are silent, in quarantine or about to leave
+	lamps            []Lamp // of all of them
+	Total, More      int    // how many there are, and how many are not listed
+	Busy, Idle, Gone int    // Gone counts the agents that are silent, in quarantine or about to leave
 	Waiting, Running int
 	BusyWidth        int // of 100, for the meter
 	IdleWidth        int
@@ -79,6 +80,7 @@ type agentsBody struct {
 	Manage   bool
 	Refused  *refusedRow // the newest, when it was within the last hour
 	Tabs     agentTabs
+	Summary  []agentSummary
 	Problems []fleet.Outcome
 	Back     string // where forms lead back to
 }
@@ -120,7 +122,11 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 	var b agentsBody
 	var s Shell
 	manage := may(r, auth.AgentTypeManage)
-	err := w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
+	usages, err := w.o.Fleet.Usages(r.Context(), fleet.UsageSpans[0])
+	if err != nil {
+		return err
+	}
+	err = w.o.Store.Read(r.Context(), func(tx *store.Tx) error {
 		b = agentsBody{Manage: manage, Problems: problems, Back: "/agents"}
 		var err error
 		if s, err = w.shell(r, tx); err != nil {
@@ -135,6 +141,9 @@ func (w *Web) showAgents(rw http.ResponseWriter, r *http.Request, problems []fle
 			b.Refused = &row
 		}
 		if b.Types, err = w.types(tx, tx.Now); err != nil {
+			return err
+		}
+		if b.Summary, err = summaries(tx, b.Types, usages); err != nil {
 			return err
 		}
 		return listAgents(tx, b.Types)
@@ -262,6 +271,7 @@ const agentsShown = 50
 // count counts the agents of a type, and notes those that a list shows.
 func (row *typeRow) count(agents []agentPulse) {
 	for _, a := range agents {
+		row.lamps = append(row.lamps, a.lamp)
 		switch a.lamp {
 		case lampLost, lampSuspect, lampAside:
 			row.Gone++

@@ -58,6 +58,14 @@ func newUsageView(name string, u *fleet.Usage, now time.Time) usageView {
 	return v
 }
 
+// orNone stands for the usage of a type that was made a moment ago.
+func orNone(u *fleet.Usage) *fleet.Usage {
+	if u == nil {
+		return &fleet.Usage{}
+	}
+	return u
+}
+
 // shortly is a wait in words; most are shorter than a second.
 func shortly(d time.Duration) string {
 	if d < time.Second {
@@ -133,9 +141,7 @@ func (w *Web) getUsages(rw http.ResponseWriter, r *http.Request) error {
 		}
 		types, err := tx.AgentTypes()
 		for _, t := range types {
-			if u := all[t.Name]; u != nil { // else somebody has just made it
-				b.Rows = append(b.Rows, newUsageView(t.Name, u, tx.Now))
-			}
+			b.Rows = append(b.Rows, newUsageView(t.Name, orNone(all[t.Name]), tx.Now))
 		}
 		return err
 	}); err != nil {

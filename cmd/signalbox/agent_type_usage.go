@@ -33,9 +33,10 @@ type usage struct {
 	Step      int64  `json:"step"`
 	Complete  bool   `json:"complete"`
 	Jobs      struct {
-		Ended   int `json:"ended"`
-		Started int `json:"started"`
-		Wait    struct {
+		Ended    int `json:"ended"`
+		Started  int `json:"started"`
+		Projects int `json:"projects"`
+		Wait     struct {
 			P50 float64 `json:"p50"`
 			P95 float64 `json:"p95"`
 			Max float64 `json:"max"`
@@ -89,7 +90,7 @@ func (u *usage) text() string {
 	} else {
 		line("Busy", "%.0f %% of %.1f hours of agents", *u.Agents.BusyShare*100, u.Agents.Hours)
 	}
-	line("Jobs", "%d ended, %d started", u.Jobs.Ended, u.Jobs.Started)
+	line("Jobs", "%d ended, %d started, of %d projects", u.Jobs.Ended, u.Jobs.Started, u.Jobs.Projects)
 	if u.Jobs.Started > 0 {
 		line("Wait", "half started within %s, 95 %% within %s, all within %s", waited(u.Jobs.Wait.P50), waited(u.Jobs.Wait.P95), waited(u.Jobs.Wait.Max))
 	}

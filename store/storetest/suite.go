@@ -88,6 +88,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"ReadsDoNotWrite", testReadsDoNotWrite},
 		{"Activity", testActivity},
 		{"Usage", testUsage},
+		{"Builds", testBuilds},
 		{"Search", testSearch},
 		{"WakeUps", testWakeUps},
 		{"Wakers", testWakers},

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
@@ -53,7 +54,7 @@ func testUsage(s *suite) {
 		return ended, open
 	}
 	of := func(i int) store.JobTimes {
-		return store.JobTimes{QueuedAt: jobs[i].QueuedAt, StartedAt: jobs[i].StartedAt, FinishedAt: jobs[i].FinishedAt}
+		return store.JobTimes{ProjectID: w.project.ID, QueuedAt: jobs[i].QueuedAt, StartedAt: jobs[i].StartedAt, FinishedAt: jobs[i].FinishedAt}
 	}
 	ended, open := times("s1-linux", 9)
 	s.equal("the times of jobs that ended, the newest first", ended, []store.JobTimes{of(3), of(2), of(1)})
@@ -64,6 +65,7 @@ func testUsage(s *suite) {
 	ended, open = times("s1-none", 9)
 	s.equal("nothing of another type", len(ended)+len(open), 0)
 
+	s.equal("no builds", get(s, (*store.Tx).Builds), []*store.Build(nil))
 	here, gone, left := s.agent(w, "here"), s.agent(w, "gone"), s.agent(w, "left")
 	for a, at := range map[*signalbox.Agent]time.Time{gone: since.Add(-time.Millisecond), left: since.Add(time.Minute)} {
 		a.State, a.GoneAt, a.GoneReason = signalbox.AgentDisconnected, at, signalbox.ReasonAgentLost
@@ -77,4 +79,36 @@ func testUsage(s *suite) {
 	}
 	s.equal("the times of agents", agents(9), []store.AgentTimes{{CreatedAt: here.CreatedAt}, {CreatedAt: left.CreatedAt, GoneAt: left.GoneAt}})
 	s.equal("the living and no others", agents(0), []store.AgentTimes{{CreatedAt: here.CreatedAt}})
+}
+
+func testBuilds(s *suite) {
+	w := s.world()
+	mac := &signalbox.AgentType{Name: "s1-mac"}
+	s.write(func(t *store.Tx) error { return t.CreateAgentType(mac, "test") })
+	for i, a := range []signalbox.Agent{
+		{AgentTypeID: mac.ID, OS: "macOS", Arch: "arm64", Version: "2"},
+		{AgentTypeID: w.agentType.ID, OS: "linux", Arch: "x86_64", Version: "1"},
+		{AgentTypeID: w.agentType.ID, OS: "linux", Arch: "x86_64", Version: "1"},
+		{AgentTypeID: w.agentType.ID, OS: "linux", Arch: "arm64", Version: "1"},
+		{AgentTypeID: w.agentType.ID, OS: "gone", GoneAt: time.UnixMilli(1)},
+	} {
+		a.Name, a.State = fmt.Sprint("agent-", i), signalbox.AgentRegistered
+		s.write(func(t *store.Tx) error {
+			gone := a.GoneAt
+			if err := t.CreateAgent(&a, a.Name); err != nil || gone.IsZero() {
+				return err
+			}
+			a.GoneAt, a.State = gone, signalbox.AgentDisconnected
+			return t.UpdateAgent(&a, "", "test", "gone", "")
+		})
+	}
+	var got []store.Build
+	for _, b := range get(s, (*store.Tx).Builds) {
+		got = append(got, *b)
+	}
+	s.equal("builds", got, []store.Build{
+		{AgentType: "s1-linux", OS: "linux", Arch: "arm64", Version: "1"},
+		{AgentType: "s1-linux", OS: "linux", Arch: "x86_64", Version: "1"},
+		{AgentType: "s1-mac", OS: "macOS", Arch: "arm64", Version: "2"},
+	})
 }
