@@ -34,7 +34,7 @@ func TestAgentTypeUsage(t *testing.T) {
 		Complete       bool
 		Jobs           struct {
 			Ended, Started, Projects int
-			Wait           struct{ P50, P95, Max float64 }
+			Wait                     struct{ P50, P95, Max float64 }
 		}
 		Agents struct {
 			Hours     float64

@@ -1,6 +1,10 @@
 package store
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"github.com/signalbox-ci/signalbox"
 )
 
@@ -65,4 +69,37 @@ func (t *Tx) Settled(ids []string) (map[string]bool, error) {
 		out[id] = true
 	}
 	return out, err
+}
+
+// BranchKey names a branch, tag or pull request of a project.
+type BranchKey struct{ ProjectID, BranchName string }
+
+// mostBranches is how many branches one statement of LastOf asks about; SQLite joins 500 at most.
+const mostBranches = 100
+
+// LastOf returns the ids of the last n workflows of each of some branches, oldest first.
+func (t *Tx) LastOf(branches []BranchKey, n int) (map[BranchKey][]string, error) {
+	out := map[BranchKey][]string{}
+	for some := range slices.Chunk(branches, mostBranches) {
+		var parts []string
+		args := []any{n}
+		for _, b := range some {
+			args = append(args, b.ProjectID, b.BranchName)
+			parts = append(parts, fmt.Sprintf(`SELECT * FROM (SELECT id, project_id, branch_name, number FROM workflow WHERE project_id = $%d AND branch_name = $%d ORDER BY number DESC LIMIT $1) AS b%d`,
+				len(args)-1, len(args), len(parts)))
+		}
+		type row struct {
+			id  string
+			key BranchKey
+		}
+		rows, err := many(t, "workflow", func(s scanner, r *row) error { return s.Scan(&r.id, &r.key.ProjectID, &r.key.BranchName) },
+			`SELECT id, project_id, branch_name FROM (`+strings.Join(parts, ` UNION ALL `)+`) AS w ORDER BY number`, args...)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			out[r.key] = append(out[r.key], r.id)
+		}
+	}
+	return out, nil
 }

@@ -37,6 +37,16 @@ type projectBody struct {
 	DebugRule string
 	Starred   bool
 	First     *firstWorkflow
+	Trunk     *trunkView // nil before the default branch has run
+}
+
+// trunkView is how a project's default branch is.
+type trunkView struct {
+	Name, URL string
+	Lamp      Lamp
+	At        *Moment
+	Runs      *branchRuns
+	Running   int // jobs of the project
 }
 
 func (w *Web) getProject(rw http.ResponseWriter, r *http.Request) error {
@@ -113,11 +123,36 @@ func (w *Web) readProject(tx *store.Tx, b *projectBody, r *http.Request) (err er
 	if b.Page, err = w.page(tx, q, r.URL, nil); err != nil || !b.Page.Begins {
 		return err
 	}
+	if err := b.readTrunk(tx); err != nil {
+		return err
+	}
 	total := len(b.Page.Rows)
 	if b.Page.Older != "" {
 		total++
 	}
 	b.First, err = w.firstWorkflow(tx, r, b.Project, total, b.Page.Rows)
+	return err
+}
+
+// readTrunk says how the default branch is.
+func (b *projectBody) readTrunk(tx *store.Tx) error {
+	key := store.BranchKey{ProjectID: b.Project.ID, BranchName: b.Project.DefaultBranch}
+	newest, err := tx.Workflows(store.WorkflowFilter{ProjectID: key.ProjectID, BranchName: key.BranchName, Limit: 1})
+	if err != nil || key.BranchName == "" || len(newest) == 0 {
+		return err
+	}
+	runs, err := readRuns(tx, []store.BranchKey{key}, runsCounted)
+	if err != nil {
+		return err
+	}
+	running, err := tx.RunningIn([]string{b.Project.ID})
+	if err != nil {
+		return err
+	}
+	pipelines, err := tx.PipelineStates([]string{newest[0].ID})
+	b.Trunk = &trunkView{
+		Name: clip(key.BranchName, 60), URL: "/workflows/" + newest[0].ID, Lamp: workflowLamp(pipelines[newest[0].ID]), At: moment(newest[0].CreatedAt, tx.Now), Runs: runs[key], Running: running[b.Project.ID],
+	}
 	return err
 }
 
@@ -163,6 +198,16 @@ func (w *Web) readRefs(tx *store.Tx, project *signalbox.Project, refType string,
 		}
 		break
 	}
-	p.Rows, err = w.rows(tx, list, nil)
+	if p.Rows, err = w.rows(tx, list, nil); err != nil || refType == "tag" {
+		return p, err
+	}
+	var branches []store.BranchKey
+	for _, wf := range list {
+		branches = append(branches, store.BranchKey{ProjectID: project.ID, BranchName: wf.BranchName})
+	}
+	runs, err := readRuns(tx, branches, runsDrawn)
+	for i := range p.Rows {
+		p.Rows[i].Runs = runs[branches[i]]
+	}
 	return p, err
 }

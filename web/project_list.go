@@ -22,6 +22,7 @@ type projectRow struct {
 	StateURL     string
 	Latest       *Row
 	Running      int
+	Runs         *branchRuns // of the default branch
 	Starred      bool
 }
 
@@ -143,8 +144,17 @@ func (w *Web) readProjects(tx *store.Tx, b *projectsBody, user *signalbox.User, 
 			return err
 		}
 	}
+	var branches []store.BranchKey
 	for _, p := range projects {
+		branches = append(branches, store.BranchKey{ProjectID: p.ID, BranchName: p.DefaultBranch})
+	}
+	runs, err := readRuns(tx, branches, runsDrawn)
+	if err != nil {
+		return err
+	}
+	for i, p := range projects {
 		row := views[p.ID]
+		row.Runs = runs[branches[i]]
 		row.Starred = starred[p.ID]
 		b.Rows = append(b.Rows, row)
 	}

@@ -32,6 +32,7 @@ type Row struct {
 	Took           Took
 	Created        *Moment
 	Pipelines      []Lamp
+	Runs           *branchRuns // of its branch, where a list shows branches
 }
 
 var (
@@ -210,7 +211,12 @@ func waitsFor(queued, living map[string]int) (text string, stuck bool) {
 
 // pipelinesTook is the time from the first start to the last end.
 func pipelinesTook(pipelines []*signalbox.Pipeline, now time.Time) Took {
-	var start, end time.Time
+	start, end := pipelinesSpan(pipelines)
+	return took(start, end, now)
+}
+
+// pipelinesSpan is from the start of the first pipeline to the end of the last one, which is zero before all have ended.
+func pipelinesSpan(pipelines []*signalbox.Pipeline) (start, end time.Time) {
 	open := false
 	for _, p := range pipelines {
 		if s := p.RunningAt; !s.IsZero() && (start.IsZero() || s.Before(start)) {
@@ -224,7 +230,7 @@ func pipelinesTook(pipelines []*signalbox.Pipeline, now time.Time) Took {
 	if open {
 		end = time.Time{}
 	}
-	return took(start, end, now)
+	return start, end
 }
 
 func who(wf *signalbox.Workflow) string {

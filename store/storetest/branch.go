@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -208,4 +209,31 @@ func testProjectLists(s *suite) {
 	s.write(func(t *store.Tx) error { return t.UpdateJob(j, signalbox.JobQueued, "test", "running", "") })
 	s.equal("what runs", running(), map[string]int{w.project.ID: 1})
 	s.equal("in no project", len(get(s, func(t *store.Tx) (map[string]int, error) { return t.RunningIn(nil) })), 0)
+}
+
+func testLastOf(s *suite) {
+	w := s.world()
+	other := s.secondProject("other", 0)
+	var trunk []string
+	for i := range 5 {
+		for _, x := range []signalbox.Workflow{{ProjectID: w.project.ID, BranchName: "trunk"}, {ProjectID: w.project.ID, BranchName: "topic"}, {ProjectID: other.project.ID, BranchName: "trunk"}} {
+			x.RefType, x.RequestToken, x.CommitSHA, x.TriggeredBy = "branch", signalbox.NewID(), "0123", signalbox.TriggeredByHook
+			s.write(func(t *store.Tx) error {
+				_, _, err := t.CreateWorkflow(&x, "test")
+				return err
+			})
+			if x.BranchName == "trunk" && x.ProjectID == w.project.ID && i >= 2 {
+				trunk = append(trunk, x.ID)
+			}
+		}
+	}
+	key, topic := store.BranchKey{ProjectID: w.project.ID, BranchName: "trunk"}, store.BranchKey{ProjectID: w.project.ID, BranchName: "topic"}
+	branches := []store.BranchKey{key, topic, {ProjectID: other.project.ID, BranchName: "none"}}
+	for i := range 130 { // more than one statement
+		branches = append(branches, store.BranchKey{ProjectID: w.project.ID, BranchName: fmt.Sprint("no-", i)})
+	}
+	got := get(s, func(t *store.Tx) (map[store.BranchKey][]string, error) { return t.LastOf(branches, 3) })
+	s.equal("the last of a branch", got[key], trunk)
+	s.equal("of others", []int{len(got), len(got[topic])}, []int{2, 3})
+	s.equal("of none", len(get(s, func(t *store.Tx) (map[store.BranchKey][]string, error) { return t.LastOf(nil, 3) })), 0)
 }

@@ -87,6 +87,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"Canceled", testCanceled},
 		{"ReadsDoNotWrite", testReadsDoNotWrite},
 		{"Activity", testActivity},
+		{"LastOf", testLastOf},
 		{"Usage", testUsage},
 		{"Builds", testBuilds},
 		{"Search", testSearch},
