@@ -85,7 +85,7 @@ func (w *Web) showProjectSettings(rw http.ResponseWriter, r *http.Request, statu
 
 func (w *Web) readProjectSettings(tx *store.Tx, b *projectSettingsBody, r *http.Request) error {
 	p := b.Project
-	b.URL, b.Form, b.GitURL, b.MayCheck = settingsURL(p), newProjectSettings(p), clip(withoutPassword(p.GitURL), 300), w.o.Projects != nil
+	b.URL, b.Form, b.GitURL, b.MayCheck = settingsURL(p), newProjectSettings(p), clip(signalbox.WithoutPassword(p.GitURL), 300), w.o.Projects != nil
 	if w.mayRun(r) {
 		b.RunURL = runURL(p)
 	}
