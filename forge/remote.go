@@ -10,8 +10,8 @@ import (
 	"github.com/signalbox-ci/signalbox"
 )
 
-// askTimeout bounds asking a repository elsewhere what it has.
-const askTimeout = 2 * time.Minute
+// askTimeout bounds asking a repository elsewhere what it has, while somebody waits.
+const askTimeout = time.Minute
 
 // Remote is what a repository elsewhere says of itself without being fetched.
 type Remote struct {
