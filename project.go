@@ -1,6 +1,7 @@
 package signalbox
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"time"
@@ -94,6 +95,27 @@ func ValidateProjectName(name string) error {
 		return Errorf(CodeInvalid, "project name %q looks like an id; choose a name", name)
 	}
 	return nil
+}
+
+// HiddenPassword stands where an address that is shown has a password.
+const HiddenPassword = "xxxxx"
+
+var addressPassword = regexp.MustCompile(`(://[^/\s:@]*):\S*@`)
+
+// WithoutPassword is the address of a repository as it may be shown: with HiddenPassword for the password, if it has one.
+func WithoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil { // as when the password has a slash, which nobody escaped
+		return addressPassword.ReplaceAllString(address, "$1:"+HiddenPassword+"@")
+	}
+	if u.User == nil {
+		return address
+	}
+	if _, has := u.User.Password(); !has {
+		return address
+	}
+	u.User = url.UserPassword(u.User.Username(), HiddenPassword)
+	return u.String()
 }
 
 // GitRef is the commit that a project's ref had when the server last looked.

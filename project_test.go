@@ -24,6 +24,26 @@ func TestRefKinds(t *testing.T) {
 	}
 }
 
+func TestWithoutPassword(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://ana:hunter2@git.example/x.git":  "https://ana:xxxxx@git.example/x.git",
+		"https://ana:hun/ter2@git.example/x.git": "https://ana:xxxxx@git.example/x.git",
+		"https://ana:hun@ter2@git.example/x.git": "https://ana:xxxxx@git.example/x.git",
+		"https://ana:%zz@git.example:8080/x.git": "https://ana:xxxxx@git.example:8080/x.git",
+		"https://:hunter2@git.example/x.git":     "https://:xxxxx@git.example/x.git",
+		"https://ana@git.example/x.git":          "https://ana@git.example/x.git",
+		"https://git.example:8080/a@b.git":       "https://git.example:8080/a@b.git",
+		"ssh://git@git.example:22/x.git":         "ssh://git@git.example:22/x.git",
+		"git@git.example:me/x.git":               "git@git.example:me/x.git",
+		"/srv/git/a b@c:d.git":                   "/srv/git/a b@c:d.git",
+		"":                                       "",
+	} {
+		if got := WithoutPassword(address); got != want {
+			t.Errorf("%s is shown as %s", address, got)
+		}
+	}
+}
+
 func TestParseRefKinds(t *testing.T) {
 	got, err := ParseRefKinds("debug", []string{"tag", "empty", "tag", "default_branch"})
 	if err != nil || !slices.Equal(got, []RefKind{RefTag, RefEmpty, RefDefaultBranch}) {

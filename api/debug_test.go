@@ -145,7 +145,7 @@ func TestRulesAboutDebugging(t *testing.T) {
 
 	says(set(`{"debug_permissions":["everything"]}`), 400, "everything")
 	says(set(`{"attach_permissions":["empty"]}`), 400, "empty")
-	says(set(`{"repository":{"url":"/elsewhere"}}`), 400, "cannot be changed")
+	says(set(`{"repository":{"url":"/elsewhere"}}`), 400, "spec.repository.url: there is no git repository at /elsewhere")
 	says(w.call("PATCH", "/api/v1alpha/projects/demo", `{"metadata":{"id":"other"}}`), 400, "metadata.id")
 	says(w.call("PATCH", "/api/v1alpha/projects/demo", `{"metadata":{"name":"a b"}}`), 400, "not allowed")
 	says(w.call("PATCH", "/api/v1alpha/projects/nobody", `{}`), 404, "nobody")

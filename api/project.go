@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -205,8 +206,9 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		} `json:"metadata"`
 		Spec struct {
 			Repository struct {
-				URL          *string `json:"url"`
-				PipelineFile *string `json:"pipeline_file"`
+				URL           string  `json:"url"`
+				DefaultBranch string  `json:"default_branch"`
+				PipelineFile  *string `json:"pipeline_file"`
 			} `json:"repository"`
 			Custom *bool     `json:"custom_permissions"`
 			Debug  *[]string `json:"debug_permissions"`
@@ -226,15 +228,22 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 			b.Spec.Attach = &[]string{}
 		}
 	}
+	move, err := a.prepareMove(r, b.Metadata.ID, project.Place{Address: b.Spec.Repository.URL, Branch: b.Spec.Repository.DefaultBranch})
+	if err != nil {
+		return err
+	}
 	var p *signalbox.Project
 	var tasks []*signalbox.Task
-	if err := a.Store.Write(r.Context(), func(tx *store.Tx) (err error) {
+	err = a.Store.Write(r.Context(), func(tx *store.Tx) (err error) {
 		if p, err = project.Update(tx, r.PathValue("project"), actor(r), func(p *signalbox.Project) error {
-			if b.Metadata.ID != "" && b.Metadata.ID != p.ID {
-				return signalbox.Errorf(signalbox.CodeInvalid, "metadata.id is %.60q, but the project in the path is %q", b.Metadata.ID, p.ID)
+			if err := namesProject(b.Metadata.ID, p); err != nil {
+				return err
 			}
-			if u := b.Spec.Repository.URL; u != nil && *u != "" && *u != p.GitURL {
-				return signalbox.Errorf(signalbox.CodeInvalid, "spec.repository.url cannot be changed; delete the project and create one of %.200q", *u)
+			if u := b.Spec.Repository.URL; move == nil && u != "" && u != p.GitURL {
+				return signalbox.Errorf(signalbox.CodeConflict, "somebody else has moved project %s to another repository meanwhile; nothing was changed, look where it is and try again", p.Name)
+			}
+			if err := move.Apply(tx, p); err != nil {
+				return err
 			}
 			if n := b.Metadata.Name; n != nil {
 				p.Name = *n
@@ -257,10 +266,51 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 		}
 		tasks, err = tasksOf(tx, p.ID)
 		return err
-	}); err != nil {
+	})
+	finished := a.Projects.FinishMove(r.Context(), move)
+	if err != nil {
 		return err
 	}
+	if finished != nil {
+		return finished
+	}
 	return write(w, a.project(p, tasks))
+}
+
+// prepareMove looks at the repository or branch that a project shall have; nil when both are those that it has.
+func (a *API) prepareMove(r *http.Request, id string, to project.Place) (*project.Move, error) {
+	if to.Address == "" && to.Branch == "" {
+		return nil, nil
+	}
+	var p *signalbox.Project
+	if err := a.read(r, func(tx *store.Tx) (err error) { p, err = tx.FindProject(r.PathValue("project")); return err }); err != nil {
+		return nil, err
+	}
+	if err := namesProject(id, p); err != nil {
+		return nil, err
+	}
+	if (to.Address == "" || to.Address == p.GitURL) && (to.Branch == "" || to.Branch == p.DefaultBranch) {
+		return nil, nil
+	}
+	m, err := a.Projects.PrepareMove(r.Context(), p, to)
+	var branch *project.WrongBranch
+	switch {
+	case err == nil:
+		return m, nil
+	case errors.As(err, &branch):
+		return nil, signalbox.Errorf(signalbox.ErrorCode(err), "spec.repository.default_branch: %s", signalbox.ErrorMessage(err))
+	case signalbox.ErrorCode(err) == signalbox.CodeInternal:
+		return nil, err
+	}
+	return nil, signalbox.Errorf(signalbox.ErrorCode(err), "spec.repository.url: %s", signalbox.ErrorMessage(err))
+}
+
+// namesProject checks the id that a body may have.
+func namesProject(id string, p *signalbox.Project) error {
+	if id != "" && id != p.ID {
+		return signalbox.Errorf(signalbox.CodeInvalid, "metadata.id is %.60q, but the project in the path is %q", id, p.ID)
+	}
+	return nil
 }
 
 func (a *API) deleteProject(w http.ResponseWriter, r *http.Request) error {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/signalbox-ci/signalbox"
 )
@@ -92,6 +93,12 @@ func (r *Repo) ResolveBranch(ctx context.Context, name string) (string, error) {
 		return "", absent
 	}
 	return sha, err
+}
+
+// IsBranchName tells whether a branch can have a name.
+func IsBranchName(name string) bool {
+	return safe(name) == nil && isBranchName(name) && len(name) <= 250 && !strings.ContainsFunc(name, unicode.IsControl) &&
+		!strings.HasPrefix(name, "/") && !strings.HasSuffix(name, "/") && !strings.HasSuffix(name, ".") && !strings.HasSuffix(name, ".lock") && !strings.Contains(name, "//")
 }
 
 // isBranchName refuses what no branch can be called, but what git would take for a way to a commit.

@@ -157,19 +157,26 @@ func safe(name string) error {
 
 // Refs returns all branches and tags with the commits they point to: "refs/heads/main" to a SHA.
 func (r *Repo) Refs(ctx context.Context) (map[string]string, error) {
-	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)", "refs/heads", "refs/tags")
+	out, err := r.git(ctx, "for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)%00%(*objecttype)", "refs/heads", "refs/tags")
 	if err != nil {
 		return nil, err
 	}
 	refs := map[string]string{}
 	for _, line := range strings.Split(string(out), "\n") {
 		f := strings.Split(line, "\x00")
-		if len(f) != 3 {
+		if len(f) != 4 {
 			continue
 		}
 		refs[f[0]] = f[1]
 		if f[2] != "" {
 			refs[f[0]] = f[2] // an annotated tag: the commit behind it
+		}
+		if f[3] == "tag" { // a tag of a tag, of which git before 2.45 tells the inner tag
+			sha, err := r.git(ctx, "rev-parse", "--verify", "--end-of-options", f[2]+"^{}")
+			if err != nil {
+				return nil, err
+			}
+			refs[f[0]] = strings.TrimSpace(string(sha))
 		}
 	}
 	return refs, nil

@@ -78,6 +78,38 @@ func InstallHook(ctx context.Context, gitDir string, command []string) error {
 	return os.Rename(tmp, path)
 }
 
+// RemoveHook takes the hook that was installed for whom the text names out of a repository of this machine, puts the one that it called back,
+// and forgets the pushes that it wrote down. Anybody else's hook stays, and so does one in a folder outside of the repository, which others
+// may share.
+func RemoveHook(ctx context.Context, gitDir, names string) error {
+	hooks := filepath.Join(gitDir, "hooks")
+	if own, err := hooksPath(ctx, gitDir); err == nil && own != "" {
+		if filepath.IsAbs(own) || !filepath.IsLocal(own) {
+			return nil
+		}
+		hooks = filepath.Join(gitDir, own)
+	}
+	path := filepath.Join(hooks, "post-receive")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(string(text), hookMark) || !strings.Contains(string(text), names) {
+		return nil
+	}
+	err = os.Rename(filepath.Join(hooks, kept), path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(gitDir, "signalbox"))
+}
+
 // keep renames a foreign hook to the name under which ours calls it. One that was kept earlier, and that somebody has
 // replaced since, gets a number: it no longer runs, but is not lost.
 func keep(path, to string) error {

@@ -53,11 +53,11 @@ var urlPassword = regexp.MustCompile(`(://[^/\s:@]*):[^/\s@]*@`)
 
 // remoteError says that a repository elsewhere could not be read, in git's words but without its password.
 func remoteError(doing, address string, err error) error {
-	shown := urlPassword.ReplaceAllString(address, "$1:xxxxx@")
+	shown := signalbox.WithoutPassword(address)
 	text := strings.ReplaceAll(err.Error(), address, shown)
 	if u, parseErr := url.Parse(address); parseErr == nil && u.User != nil {
 		if password, ok := u.User.Password(); ok && password != "" {
-			text = strings.ReplaceAll(text, password, "xxxxx")
+			text = strings.ReplaceAll(text, password, signalbox.HiddenPassword)
 		}
 	}
 	return &signalbox.Error{

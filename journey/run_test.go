@@ -96,6 +96,25 @@ blocks:
 	w.shows("main", "All of it")
 	w.shows("#head .st", "Passed")
 
+	// It moves to a repository where nothing has run yet. That starts nothing, and a push there does.
+	moved := w.repository("moved", map[string]string{"ci/all.yml": "version: v1.0\nname: Moved\nagent: {machine: {type: s1-linux}}\nblocks: [{task: {jobs: [{commands: ['true']}]}}]\n"})
+	w.open("/projects/shop/settings")
+	w.fill("#address", moved+".none")
+	w.click("#repository .btn")
+	w.shows("#address-problem", "there is no git repository at "+moved+".none")
+	w.picture("project-not-moved")
+	w.fill("#address", moved)
+	w.fill("#default_branch", "")
+	w.click("#repository .btn")
+	w.shows("#repository .note", " to "+moved)
+	w.shows("#repository", "The pipeline file is there")
+	w.shows("#repository", "The hook is installed")
+	w.commit("moved", "Sell from another place", map[string]string{"readme": "a shop that moved"})
+	w.open("/projects/shop")
+	w.press("Sell from another place")
+	w.shows("h1", "Sell from another place")
+	w.shows("#head .st", "Passed")
+
 	// Its name changes, and in the end it goes, once its name was typed.
 	w.open("/projects/shop/settings")
 	w.fill("#name", "store")

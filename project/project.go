@@ -8,6 +8,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"github.com/signalbox-ci/signalbox"
 	"github.com/signalbox-ci/signalbox/forge"
@@ -112,7 +113,9 @@ func (c *Projects) InstallHook(ctx context.Context, p *signalbox.Project) error 
 
 // locate finds out whether the repository lies on this machine.
 func locate(p *signalbox.Project) error {
-	if p.GitURL == "" || strings.HasPrefix(p.GitURL, "-") {
+	p.GitDir = ""
+	elsewhere := strings.Contains(p.GitURL, ":") && !strings.HasPrefix(p.GitURL, "-") && !strings.ContainsFunc(p.GitURL, unicode.IsControl)
+	if len(p.GitURL) > 2000 || !elsewhere && !filepath.IsAbs(p.GitURL) {
 		return signalbox.Errorf(signalbox.CodeInvalid, "the repository must be a git URL or the absolute path of a repository on the server's machine")
 	}
 	if dir, ok := forge.IsLocal(p.GitURL); ok {

@@ -39,7 +39,7 @@ func open(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.projects, err = New(Options{Store: w.store, Trigger: tr, Dir: t.TempDir(), InstallHook: func(ctx context.Context, p *signalbox.Project) error {
-		return errors.Join(w.hookErr, forge.InstallHook(ctx, p.GitDir, []string{"true"}))
+		return errors.Join(w.hookErr, forge.InstallHook(ctx, p.GitDir, []string{"true", "--project", p.ID}))
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package project
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,6 +65,11 @@ func changes(was, is *signalbox.Project) string {
 		return "[" + strings.Join(names, " ") + "]"
 	}
 	add("name", was.Name, is.Name)
+	add("repository", signalbox.WithoutPassword(was.GitURL), signalbox.WithoutPassword(is.GitURL))
+	if was.GitURL != is.GitURL && len(out) == 0 {
+		out = append(out, "password of the repository")
+	}
+	add("default branch", cmp.Or(was.DefaultBranch, "none"), cmp.Or(is.DefaultBranch, "none"))
 	add("pipeline file", was.PipelineFile, is.PipelineFile)
 	add("max_running_jobs", strconv.Itoa(was.MaxRunningJobs), strconv.Itoa(is.MaxRunningJobs))
 	add("debug", rule(was.CustomPermissions, was.DebugPermissions), rule(is.CustomPermissions, is.DebugPermissions))

@@ -34,7 +34,7 @@ func (t *Tx) CreateProject(p *signalbox.Project, actor string) error {
 		return err
 	}
 	t.Wake(KeyProject(p.ID))
-	return t.Record("project", p.ID, actor, "created", p.GitURL)
+	return t.Record("project", p.ID, actor, "created", signalbox.WithoutPassword(p.GitURL))
 }
 
 func permissions(p *signalbox.Project) (debug, attach string, err error) {
@@ -50,7 +50,7 @@ func permissions(p *signalbox.Project) (debug, attach string, err error) {
 	return debug, attach, err
 }
 
-// UpdateProject writes a project's name and settings; a taken name is CodeConflict. detail says what changed.
+// UpdateProject writes a project's name, repository and settings; a taken name is CodeConflict. detail says what changed.
 func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
 	debug, attach, err := permissions(p)
 	if err != nil {
@@ -61,7 +61,8 @@ func (t *Tx) UpdateProject(p *signalbox.Project, actor, detail string) error {
 		return err
 	}
 	n, err := t.exec(`UPDATE project SET name = $1, pipeline_file = $2, custom_permissions = $3, debug_permissions = $4, attach_permissions = $5,
-		initialization = $6, max_running_jobs = $7 WHERE id = $8 AND deleted_at = 0`, p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, initialization, p.MaxRunningJobs, p.ID)
+		initialization = $6, max_running_jobs = $7, git_url = $8, git_dir = $9, default_branch = $10 WHERE id = $11 AND deleted_at = 0`,
+		p.Name, p.PipelineFile, p.CustomPermissions, debug, attach, initialization, p.MaxRunningJobs, p.GitURL, p.GitDir, p.DefaultBranch, p.ID)
 	if isUnique(err) {
 		return signalbox.Errorf(signalbox.CodeConflict, "project name %q is already taken", p.Name)
 	}
@@ -136,6 +137,19 @@ func (t *Tx) SetGitRef(projectID, ref, sha string) error {
 	_, err := t.exec(`INSERT INTO git_ref (project_id, ref, sha, seen_at) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (project_id, ref) DO UPDATE SET sha = excluded.sha, seen_at = excluded.seen_at`, projectID, ref, sha, ms(t.Now))
 	return err
+}
+
+// ReplaceGitRefs remembers these refs and forgets all others of a project.
+func (t *Tx) ReplaceGitRefs(projectID string, refs map[string]string) error {
+	if _, err := t.exec(`DELETE FROM git_ref WHERE project_id = $1`, projectID); err != nil {
+		return err
+	}
+	for ref, sha := range refs {
+		if err := t.SetGitRef(projectID, ref, sha); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // AcceptDelivery remembers that a push notice was handled. It returns false when it was handled before.

@@ -95,6 +95,7 @@ func tellProjectForms() []*story {
 		{View: "Project settings", State: "repository that is gone", World: worldNormal, Role: admin, Path: settings(lostRepository, "general?check=1"), Says: []string{"The repository cannot be read"}},
 		{View: "Project settings", State: "saved", World: worldNormal, Role: admin, Path: settings("parcel-api", "general?done=general")},
 		{View: "Project settings", State: "with mistakes, and changed meanwhile", World: worldNormal, Role: admin, Path: settings("parcel-api", "general"), Status: 409, Form: url.Values{"name": {"a b"}, "max_running_jobs": {"many"}, "was": {"older"}}},
+		{View: "Project settings", State: "moved meanwhile", World: worldNormal, Role: admin, Path: settings(withRepository, "repository"), Status: 409, Says: []string{"Somebody else has changed this"}, Form: url.Values{"address": {"https://git.example/labels.git"}, "default_branch": {"trunk"}, "was": {"older"}}},
 		{View: "Project settings", State: "deleted with the wrong name", World: worldNormal, Role: admin, Path: settings("parcel-api", "delete"), Status: 422, Form: url.Values{"confirm": {"parcel"}}},
 		{View: "Project settings", State: "for somebody who may not", World: worldNormal, Role: member, Path: settings("parcel-api", "general"), Status: 403},
 		{View: "Project settings", State: "hostile text", World: worldExtreme, Role: admin, Path: settings(hostileRepository, "general?check=1")},

@@ -19,6 +19,13 @@ type move struct {
 // repository's hook wrote down, then whatever else moved since the last look.
 func (t *Trigger) Deliver(ctx context.Context, p *signalbox.Project) error {
 	defer t.lock(p.ID)()
+	// Whoever asked may have read the project before it moved to another repository.
+	if err := t.o.Store.Read(ctx, func(tx *store.Tx) (err error) { p, err = tx.Project(p.ID); return err }); err != nil {
+		return err
+	}
+	if err := t.forgetMirrors(p); err != nil {
+		return err
+	}
 	repo, err := t.Repo(ctx, p)
 	if err != nil {
 		return err
@@ -161,6 +168,13 @@ func (t *Trigger) handle(ctx context.Context, p *signalbox.Project, repo *forge.
 		ready, at = append(ready, w), append(at, m)
 	}
 	return t.o.Store.Write(ctx, func(tx *store.Tx) error {
+		// A project that has moved meanwhile was told where the refs of its new repository are: what this look found is of the old one.
+		if err := tx.LockProject(p.ID); err != nil {
+			return err
+		}
+		if now, err := tx.Project(p.ID); err != nil || now.GitURL != p.GitURL {
+			return err
+		}
 		if delivery != "" {
 			if fresh, err := tx.AcceptDelivery(p.ID, delivery); err != nil || !fresh {
 				return err

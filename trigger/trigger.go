@@ -6,6 +6,8 @@ package trigger
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,8 +71,26 @@ func (t *Trigger) Repo(ctx context.Context, p *signalbox.Project) (*forge.Repo, 
 	return forge.Mirror(ctx, p.GitURL, t.mirrorDir(p))
 }
 
+// mirrorDir is a folder for each address that a project has had, so that what one repository holds is never taken for another's.
 func (t *Trigger) mirrorDir(p *signalbox.Project) string {
-	return filepath.Join(t.o.MirrorDir, p.ID+".git")
+	address := sha256.Sum256([]byte(signalbox.WithoutPassword(p.GitURL)))
+	return filepath.Join(t.o.MirrorDir, p.ID+"-"+hex.EncodeToString(address[:8])+".git")
+}
+
+// forgetMirrors removes the mirrors of repositories that a project has moved away from.
+func (t *Trigger) forgetMirrors(p *signalbox.Project) error {
+	all, err := filepath.Glob(filepath.Join(t.o.MirrorDir, p.ID+"*.git"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range all {
+		if repo, _ := t.known(p); dir != repo.Dir {
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("remove a mirror that is no longer needed: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // known is a project's repository as it is on this machine, and whether that is a mirror: one may be behind, or not be there yet.

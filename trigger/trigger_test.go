@@ -29,11 +29,17 @@ type world struct {
 	p    *signalbox.Project
 	bare string
 	work string
+
+	seen func(statement string) // called before each statement when it is set
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{T: t, bare: filepath.Join(t.TempDir(), "a repo's.git"), work: t.TempDir()}
-	st, err := store.Open(context.Background(), store.Options{Dir: storetest.Folder(t)})
+	st, err := store.Open(context.Background(), store.Options{Dir: storetest.Folder(t), OnStatement: func(statement string) {
+		if w.seen != nil {
+			w.seen(statement)
+		}
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -402,15 +402,3 @@ func join(parts ...string) string {
 	}
 	return out
 }
-
-// withoutPassword hides credentials that somebody wrote into a repository's address.
-func withoutPassword(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return address
-	}
-	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), "xxxxx")
-	}
-	return u.String()
-}

@@ -83,7 +83,7 @@ func (w *Web) showProject(rw http.ResponseWriter, r *http.Request, tab string) e
 			b.RunURL = runURL(b.Project)
 		}
 		b.DebugRule = debugRule(b.Project)
-		b.GitURL = clip(withoutPassword(b.Project.GitURL), 200)
+		b.GitURL = clip(signalbox.WithoutPassword(b.Project.GitURL), 200)
 		if tab == tabEverything {
 			err = w.readProject(tx, &b, r)
 		} else {

@@ -192,7 +192,7 @@ func (w *Web) viewProjects(tx *store.Tx, projects []*signalbox.Project, into map
 		return err
 	}
 	for _, p := range projects {
-		row := projectRow{Name: p.Name, GitURL: clip(withoutPassword(p.GitURL), 120), Branch: clip(p.DefaultBranch, 60), Running: running[p.ID]}
+		row := projectRow{Name: p.Name, GitURL: clip(signalbox.WithoutPassword(p.GitURL), 120), Branch: clip(p.DefaultBranch, 60), Running: running[p.ID]}
 		l := latest[p.ID]
 		if l.WorkflowID != "" {
 			latest := newRow(workflows[l.WorkflowID], pipelines[l.WorkflowID], tx.Now)

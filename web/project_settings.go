@@ -28,6 +28,7 @@ const (
 // projectSettings are what the fields of a project's settings hold.
 type projectSettings struct {
 	Name, MaxRunning string
+	Address, Branch  string // of the repository, the address without its password
 	File             string
 	Initialization   initializationForm
 	Custom           bool // permissions of its own
@@ -35,7 +36,10 @@ type projectSettings struct {
 }
 
 func newProjectSettings(p *signalbox.Project) projectSettings {
-	f := projectSettings{Name: p.Name, File: p.PipelineFile, Initialization: newInitializationForm(p.Initialization), Custom: p.CustomPermissions}
+	f := projectSettings{
+		Name: p.Name, Address: signalbox.WithoutPassword(p.GitURL), Branch: p.DefaultBranch, File: p.PipelineFile,
+		Initialization: newInitializationForm(p.Initialization), Custom: p.CustomPermissions,
+	}
 	if p.MaxRunningJobs > 0 {
 		f.MaxRunning = strconv.Itoa(p.MaxRunningJobs)
 	}
@@ -53,6 +57,11 @@ func (f *projectSettings) read(section string, q url.Values) {
 	switch section {
 	case sectionGeneral:
 		f.Name, f.MaxRunning = strings.TrimSpace(q.Get("name")), strings.TrimSpace(q.Get(fieldMaxRunning))
+	case sectionRepository:
+		if !q.Has(fieldAddress) {
+			return // from the hook's button alone
+		}
+		f.Address, f.Branch = strings.TrimSpace(q.Get(fieldAddress)), strings.TrimSpace(q.Get(fieldDefaultBranch))
 	case sectionWorkflow:
 		f.File = strings.TrimSpace(q.Get(fieldFile))
 	case sectionChecks:
@@ -62,12 +71,22 @@ func (f *projectSettings) read(section string, q url.Values) {
 	}
 }
 
+// stale tells whether a section was changed by somebody else since its form was shown, and not to what f has now.
+func (f projectSettings) stale(section string, stored projectSettings, q url.Values) bool {
+	v := stored.version(section)
+	return v != q.Get("was") && v != f.version(section)
+}
+
+const changedMeanwhile = "Somebody else has changed this meanwhile. Nothing was saved; below is what you wrote, and saving it again replaces what they did."
+
 // version tells versions of a section apart.
 func (f projectSettings) version(section string) string {
 	only := projectSettings{}
 	switch section {
 	case sectionGeneral:
 		only.Name, only.MaxRunning = f.Name, f.MaxRunning
+	case sectionRepository:
+		only.Address, only.Branch = f.Address, f.Branch
 	case sectionWorkflow:
 		only.File = f.File
 	case sectionChecks:
@@ -171,8 +190,8 @@ func (w *Web) postProjectSettings(section string) route.Handler {
 				f := stored
 				f.read(section, r.PostForm)
 				status, problems = http.StatusUnprocessableEntity, f.apply(section, p)
-				if v := stored.version(section); v != r.PostForm.Get("was") && v != f.version(section) {
-					status, problems[section] = http.StatusConflict, "Somebody else has changed this meanwhile. Nothing was saved; below is what you wrote, and saving it again replaces what they did."
+				if f.stale(section, stored, r.PostForm) {
+					status, problems[section] = http.StatusConflict, changedMeanwhile
 				}
 				if len(problems) > 0 {
 					return errRefused
@@ -193,23 +212,6 @@ func (w *Web) postProjectSettings(section string) route.Handler {
 		}
 		return w.showProjectSettings(rw, r, status, section, problems)
 	}
-}
-
-// postProjectHook puts the hook of a repository of this machine into its place again.
-func (w *Web) postProjectHook(rw http.ResponseWriter, r *http.Request) error {
-	p, err := w.namedProject(r)
-	if err != nil {
-		return err
-	}
-	if p.GitDir == "" || !w.o.Projects.Hooks() {
-		return signalbox.Errorf(signalbox.CodeInvalid, "The repository of %s is not on the server's machine, so no hook can be installed in it", p.Name)
-	}
-	if err := w.o.Projects.InstallHook(r.Context(), p); err != nil {
-		problem := signalbox.ErrorMessage(signalbox.Errorf(signalbox.CodeInvalid, "The hook could not be installed: %w", err))
-		return w.showProjectSettings(rw, r, http.StatusUnprocessableEntity, sectionRepository, map[string]string{sectionRepository: clip(problem, 500)})
-	}
-	http.Redirect(rw, r, settingsURL(p)+sectionGeneral+"?check=1#"+sectionRepository, http.StatusSeeOther)
-	return nil
 }
 
 func (w *Web) postProjectDelete(rw http.ResponseWriter, r *http.Request) error {

@@ -18,7 +18,6 @@ type projectSettingsBody struct {
 	Form       projectSettings
 	Was        map[string]string // by section, the version that its form shows
 	Kinds      []kindRow
-	GitURL     string
 	Hook       *hookView // nil where the repository is elsewhere
 	MayCheck   bool
 	Check      []checkItem // what a look at the repository found
@@ -64,11 +63,16 @@ func (w *Web) showProjectSettings(rw http.ResponseWriter, r *http.Request, statu
 	}); err != nil {
 		return err
 	}
-	for _, section := range []string{sectionGeneral, sectionWorkflow, sectionChecks, sectionPermissions} {
+	for _, section := range []string{sectionGeneral, sectionRepository, sectionWorkflow, sectionChecks, sectionPermissions} {
 		b.Was[section] = b.Form.version(section)
 	}
 	if refused != "" {
+		stored := b.Form.Address
 		b.Form.read(refused, r.PostForm)
+		if shown := forgetPassword(b.Form.Address); b.Form.Address != stored && b.Form.Address != shown {
+			b.Form.Address = shown
+			problems[fieldAddress] = strings.TrimSpace(problems[fieldAddress] + " The password has to be written again: it is not shown here.")
+		}
 		b.Confirm = clip(r.PostForm.Get("confirm"), 100)
 	}
 	b.Kinds = b.Form.kinds()
@@ -85,7 +89,7 @@ func (w *Web) showProjectSettings(rw http.ResponseWriter, r *http.Request, statu
 
 func (w *Web) readProjectSettings(tx *store.Tx, b *projectSettingsBody, r *http.Request) error {
 	p := b.Project
-	b.URL, b.Form, b.GitURL, b.MayCheck = settingsURL(p), newProjectSettings(p), clip(withoutPassword(p.GitURL), 300), w.o.Projects != nil
+	b.URL, b.Form, b.MayCheck = settingsURL(p), newProjectSettings(p), w.o.Projects != nil
 	if w.mayRun(r) {
 		b.RunURL = runURL(p)
 	}
@@ -124,7 +128,7 @@ func (w *Web) readProjectSettings(tx *store.Tx, b *projectSettingsBody, r *http.
 // readDone says what a form that was just saved has changed, in the words of the history.
 func (b *projectSettingsBody) readDone(tx *store.Tx, r *http.Request) error {
 	switch done := r.URL.Query().Get("done"); done {
-	case sectionGeneral, sectionWorkflow, sectionChecks, sectionPermissions:
+	case sectionGeneral, sectionRepository, sectionWorkflow, sectionChecks, sectionPermissions:
 		b.Done = done
 	default:
 		return nil

@@ -204,6 +204,116 @@ func TestCheckARepository(t *testing.T) {
 	}
 }
 
+func TestMoveAProject(t *testing.T) {
+	s := newBusySite(t)
+	s.as(signalbox.RoleAdmin)
+	p, work := s.repository("shop", map[string]string{signalbox.DefaultPipelineFile: asksForVersion})
+	first, dir := p.GitDir, filepath.Dir(p.GitDir)
+	second := filepath.Join(dir, "moved <b>.git")
+	s.git(dir, "clone", "--quiet", "--bare", first, second)
+	s.git(second, "branch", "next", "main")
+	const path, done = "/projects/shop/settings/general", "/projects/shop/settings/general?done=repository&check=1#repository"
+	s.page(path, `name="address" value="`+first+`"`, `name="default_branch" value="main"`)
+	move := func(address, branch string) (int, string, string) {
+		return s.save("shop", "repository", url.Values{"address": {address}, "default_branch": {branch}})
+	}
+	is := func(address, folder, branch string) {
+		t.Helper()
+		if p := s.find("shop"); p.GitURL != address || p.GitDir != folder || p.DefaultBranch != branch {
+			t.Errorf("it is at %s, in %s, on %s", p.GitURL, p.GitDir, p.DefaultBranch)
+		}
+	}
+	if status, to, text := move(" "+second+" ", "next"); status != 303 || to != done {
+		t.Fatalf("%d to %q: %.2000s", status, to, inMain(text))
+	}
+	is(second, second, "next")
+	s.page(strings.TrimSuffix(done, "#repository"), "<b>Saved.</b>", "default branch main to next", "moved &lt;b&gt;.git", "The repository can be read", "The hook is installed", `value="next"`)
+	if wf, _ := s.newest(p); wf != nil {
+		t.Errorf("the move started %+v", wf)
+	}
+	// Nothing for the branch is what HEAD names.
+	if status, to, _ := move(second, ""); status != 303 || to != done {
+		t.Errorf("%d to %s", status, to)
+	}
+	is(second, second, "main")
+	// Elsewhere, with a password that no page shows and that stays while the address does.
+	const password = "hunter2secret"
+	elsewhere := "file://ana:" + password + "@localhost" + first
+	if status, to, text := move(elsewhere, "main"); status != 303 || to != done {
+		t.Fatalf("%d to %q: %.2000s", status, to, inMain(text))
+	}
+	is(elsewhere, "", "main")
+	shown := strings.Replace(elsewhere, password, "xxxxx", 1)
+	if text := s.page(strings.TrimSuffix(done, "#repository"), "<b>Saved.</b>", `value="`+shown+`"`, "is not on the server's machine"); strings.Contains(text, password) {
+		t.Error("the page shows the password")
+	}
+	s.git(work, "push", "--quiet", "origin", "HEAD:other")
+	if status, _, _ := move(shown, "other"); status != 303 {
+		t.Errorf("another branch of the same address: %d", status)
+	}
+	is(elsewhere, "", "other")
+
+	for _, c := range []struct {
+		address, branch, id, says, shows string
+		status                           int
+	}{
+		{"", "main", "address", "Give a git URL", `name="address" value=""`, 422},
+		{"/nowhere/<b>", "main", "address", "there is no git repository at /nowhere/&lt;b&gt;", `value="/nowhere/&lt;b&gt;"`, 422},
+		{"relative", "main", "address", "a git URL or the absolute path", `value="relative"`, 422},
+		{"ssh://-oProxyCommand=x/y", "main", "address", "cannot read", "", 422},
+		{second, "<b>", "branch", "no branch &#34;&lt;b&gt;&#34;; its branches are main, next", `value="&lt;b&gt;"`, 422},
+		{shown, "nope", "branch", "no branch &#34;nope&#34;", `value="` + shown + `"`, 422},
+		{"file://ana:xxxxx@localhost/elsewhere", "main", "address", "The password has to be written again", `value="file://ana@localhost/elsewhere"`, 422},
+		{"file://ana:letmein@localhost/nowhere", "main", "address", "cannot read file://ana:xxxxx@localhost/nowhere", `value="file://ana@localhost/nowhere"`, 422},
+		{"file://ana:let/me/in@localhost/nowhere", "main", "address", "The password has to be written again", `value="file://ana@localhost/nowhere"`, 422},
+	} {
+		status, _, text := move(c.address, c.branch)
+		checkPage(t, text)
+		if got := problemAt(text, c.id); status != c.status || !strings.Contains(got, c.says) || !strings.Contains(text, c.shows) || !strings.Contains(text, "Nothing was saved.") {
+			t.Errorf("%q, %q: %d, and it says %q", c.address, c.branch, status, got)
+		}
+		for _, secret := range []string{password, "letmein", "let/me/in"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%q: the page shows a password", c.address)
+			}
+		}
+	}
+	s.fail = errors.New("the disk <b> is full")
+	if status, _, text := move(second, "main"); status != 422 || !strings.Contains(problemAt(text, "address"), "could not be installed: the disk &lt;b&gt; is full") {
+		t.Errorf("without a hook: %d", status)
+	}
+	s.fail = nil
+	is(elsewhere, "", "other")
+
+	// Somebody else was faster.
+	was := s.seen("shop", "repository")
+	if status, _, _ := move(second, "next"); status != 303 {
+		t.Fatal(status)
+	}
+	status, _, text := s.do("POST", "/projects/shop/settings/repository", url.Values{"was": {was}, "address": {first}, "default_branch": {"main"}})
+	checkPage(t, text)
+	if status != 409 || !strings.Contains(text, "Somebody else has changed this meanwhile") || !strings.Contains(text, `value="`+first+`"`) {
+		t.Errorf("status %d", status)
+	}
+	is(second, second, "next")
+	// What they did is what one wanted, too.
+	if status, _, _ := s.do("POST", "/projects/shop/settings/repository", url.Values{"was": {was}, "address": {second}, "default_branch": {"next"}}); status != 303 {
+		t.Errorf("status %d", status)
+	}
+	if status, _, _ := s.do("POST", "/projects/none/settings/repository", url.Values{"address": {first}}); status != 404 {
+		t.Errorf("a project that there is not: %d", status)
+	}
+	s.write(func(tx *store.Tx) error {
+		events, err := tx.Events("project", p.ID)
+		for _, e := range events {
+			if strings.Contains(e.Detail, password) {
+				t.Errorf("the history tells the password: %s", e.Detail)
+			}
+		}
+		return err
+	})
+}
+
 func TestWhoMayChangeAProject(t *testing.T) {
 	s := newBusySite(t)
 	for _, role := range []signalbox.Role{signalbox.RoleAdmin, signalbox.RoleMember, signalbox.RoleViewer} {
@@ -213,7 +323,7 @@ func TestWhoMayChangeAProject(t *testing.T) {
 		if status, _ := s.get("/projects/parcel-api/settings/general"); status != want {
 			t.Errorf("%s: %d", role, status)
 		}
-		for _, section := range []string{"general", "workflow", "pre_flight_checks", "permissions", "delete"} {
+		for _, section := range []string{"general", "repository", "workflow", "pre_flight_checks", "permissions", "delete"} {
 			form := url.Values{"name": {""}, "debug": {"none"}, "secrets": {"x"}}
 			if status, _, _ := s.do("POST", "/projects/parcel-api/settings/"+section, form); (status == 403) == may {
 				t.Errorf("%s of %s: %d", role, section, status)

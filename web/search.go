@@ -88,7 +88,7 @@ func search(r *http.Request, tx *store.Tx, query string) ([]found, error) {
 		}
 		for _, p := range projects {
 			if holds(p.Name) || p == exact {
-				out = append(out, found{"repo", "Project", p.Name, clip(withoutPassword(p.GitURL), 80), "/projects/" + p.Name})
+				out = append(out, found{"repo", "Project", p.Name, clip(signalbox.WithoutPassword(p.GitURL), 80), "/projects/" + p.Name})
 			}
 		}
 	}

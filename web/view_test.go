@@ -60,7 +60,7 @@ func TestWords(t *testing.T) {
 		{titleOf(""), "No commit message"},
 		{joinNames([]string{"A", "B", "C", "D"}), "A, B and 2 more"},
 		{initials("ana kovač"), "AK"},
-		{withoutPassword("https://u:p@h/x"), "https://u:xxxxx@h/x"},
+		{signalbox.WithoutPassword("https://u:p@h/x"), "https://u:xxxxx@h/x"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got %q, want %q", tt.got, tt.want)

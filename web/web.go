@@ -143,6 +143,7 @@ func (w *Web) Routes() []route.Route {
 		page("POST /projects/{name}/run", needs(auth.WorkflowRun), w.postProjectRun),
 		page("GET /projects/{name}/settings/general", needs(auth.ProjectManage), w.getProjectSettings),
 		page("POST /projects/{name}/settings/general", needs(auth.ProjectManage), w.postProjectSettings(sectionGeneral)),
+		page("POST /projects/{name}/settings/repository", needs(auth.ProjectManage), w.postProjectRepository),
 		page("POST /projects/{name}/settings/workflow", needs(auth.ProjectManage), w.postProjectSettings(sectionWorkflow)),
 		page("POST /projects/{name}/settings/pre_flight_checks", needs(auth.ProjectManage), w.postProjectSettings(sectionChecks)),
 		page("POST /projects/{name}/settings/permissions", needs(auth.ProjectManage), w.postProjectSettings(sectionPermissions)),

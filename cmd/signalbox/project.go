@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/signalbox-ci/signalbox"
 )
 
 // ProjectCmd is `signalbox project`.
@@ -37,11 +39,9 @@ func (c *ProjectCreateCmd) Run(ctx context.Context, g *Globals) error {
 	if err != nil {
 		return err
 	}
-	git := c.Git
-	if _, err := os.Stat(git); err == nil && !strings.Contains(git, "://") {
-		if git, err = filepath.Abs(git); err != nil {
-			return err
-		}
+	git, err := repositoryAddress(c.Git)
+	if err != nil {
+		return err
 	}
 	in := map[string]any{
 		"metadata": map[string]any{"name": c.Name},
@@ -54,11 +54,22 @@ func (c *ProjectCreateCmd) Run(ctx context.Context, g *Globals) error {
 	return g.print(out, fmt.Sprintf("Project %s created. Push to %s, or run: signalbox workflow start %s --follow\n", c.Name, git, c.Name))
 }
 
+// repositoryAddress makes a path of this machine one that the server understands, too.
+func repositoryAddress(git string) (string, error) {
+	if _, err := os.Stat(git); err == nil && !strings.Contains(git, "://") {
+		return filepath.Abs(git)
+	}
+	return git, nil
+}
+
 // ProjectSetCmd is `signalbox project set`.
 type ProjectSetCmd struct {
 	Name   string `arg:"" help:"Name of the project."`
 	Debug  string `help:"Jobs of which refs may be debugged: default_branch, non_default_branch, tag, pull_request, forked_pull_request, with commas between; none, or default." env:"SIGNALBOX_DEBUG_PERMISSIONS" placeholder:"KINDS"`
 	Attach string `help:"The same for entering jobs that run." env:"SIGNALBOX_ATTACH_PERMISSIONS" placeholder:"KINDS"`
+
+	Git           string `help:"Move the project to this repository: a URL, or a path on the server's machine." env:"SIGNALBOX_PROJECT_GIT" placeholder:"PATH-OR-URL"`
+	DefaultBranch string `help:"Its default branch. A repository that it moves to has that which its HEAD names, when none is given." name:"default-branch" env:"SIGNALBOX_PROJECT_DEFAULT_BRANCH" placeholder:"BRANCH"`
 
 	MaxRunningJobs *int `help:"How many of its jobs may hold agents at once; 0 is no limit." name:"max-running-jobs" env:"SIGNALBOX_PROJECT_MAX_RUNNING_JOBS" placeholder:"N"`
 }
@@ -67,16 +78,55 @@ type ProjectSetCmd struct {
 func (*ProjectSetCmd) Help() string {
 	return `By default whoever may start workflows may debug jobs of every branch, tag and pull request, but not of pull requests from
 forks. Naming kinds for one of the two flags replaces that rule for both: what is not named is not allowed. "default" for
-either brings the default rule back.`
+either brings the default rule back.
+
+Moving a project starts nothing. Jobs that begin afterwards clone the new repository, those of workflows that run already too.`
 }
 
 func (c *ProjectSetCmd) Run(ctx context.Context, g *Globals) error {
+	permissions := c.Debug != "" || c.Attach != ""
+	if c.Git != "" || c.DefaultBranch != "" {
+		if err := c.setRepository(ctx, g); err != nil || c.MaxRunningJobs == nil && !permissions {
+			return err
+		}
+	}
 	if c.MaxRunningJobs != nil {
-		if err := c.setLimit(ctx, g); err != nil || c.Debug == "" && c.Attach == "" {
+		if err := c.setLimit(ctx, g); err != nil || !permissions {
 			return err
 		}
 	}
 	return c.setPermissions(ctx, g)
+}
+
+func (c *ProjectSetCmd) setRepository(ctx context.Context, g *Globals) error {
+	api, err := g.client()
+	if err != nil {
+		return err
+	}
+	git, err := repositoryAddress(c.Git)
+	if err != nil {
+		return err
+	}
+	repository := map[string]any{}
+	if git != "" {
+		repository["url"] = git
+	}
+	if c.DefaultBranch != "" {
+		repository["default_branch"] = c.DefaultBranch
+	}
+	var out map[string]any
+	in := map[string]any{"spec": map[string]any{"repository": repository}}
+	if err := api.call(ctx, http.MethodPatch, "/api/v1alpha/projects/"+url.PathEscape(c.Name), in, &out); err != nil {
+		return err
+	}
+	if c.MaxRunningJobs != nil || c.Debug != "" || c.Attach != "" {
+		return nil // the answer to what follows has the repository too
+	}
+	spec, _ := out["spec"].(map[string]any)
+	is, _ := spec["repository"].(map[string]any)
+	address, _ := is["url"].(string)
+	branch, _ := is["default_branch"].(string)
+	return g.print(out, fmt.Sprintf("Project %s\nRepository      %s\nDefault branch  %s\n", c.Name, printable(signalbox.WithoutPassword(address)), printable(branch)))
 }
 
 func (c *ProjectSetCmd) setLimit(ctx context.Context, g *Globals) error {
@@ -108,7 +158,7 @@ func (c *ProjectSetCmd) setPermissions(ctx context.Context, g *Globals) error {
 	}
 	switch {
 	case c.Debug == "" && c.Attach == "":
-		return errors.New("nothing to change: give --debug, --attach or --max-running-jobs")
+		return errors.New("nothing to change: give --git, --default-branch, --debug, --attach or --max-running-jobs")
 	case !custom && len(spec) > 0:
 		return errors.New("\"default\" holds for --debug and --attach together; name kinds for both, or \"default\" alone")
 	}

@@ -25,6 +25,7 @@ func testProject(s *suite) {
 	s.write(func(t *store.Tx) error { return t.LockProject(p.ID) })
 
 	p.Name, p.PipelineFile, p.CustomPermissions = "renamed", "other.yml", true
+	p.GitURL, p.GitDir, p.DefaultBranch = "/srv/moved", "/srv/moved/.git", "trunk"
 	p.Initialization = signalbox.Initialization{MachineType: "s1-init", OSImage: "x", Commands: []string{"true"}, Secrets: []string{"a"}}
 	p.DebugPermissions, p.AttachPermissions = []signalbox.RefKind{signalbox.RefTag, signalbox.RefEmpty}, []signalbox.RefKind{signalbox.RefOtherBranch}
 	s.write(func(t *store.Tx) error { return t.UpdateProject(p, "user:ann", "name") })
@@ -73,6 +74,27 @@ func testGitRef(s *suite) {
 	set("refs/tags/v1", "")
 	set("refs/heads/never", "")
 	s.equal("after a deletion", refs(), map[string]string{"refs/heads/main": "c"})
+
+	elsewhere := &signalbox.Project{Name: "elsewhere", GitURL: "https://ann:hunter2@git/x", PipelineFile: "y"}
+	s.write(func(t *store.Tx) error {
+		if err := t.CreateProject(elsewhere, "test"); err != nil {
+			return err
+		}
+		return t.SetGitRef(elsewhere.ID, "refs/heads/main", "e")
+	})
+	moved := map[string]string{"refs/heads/trunk": "d", "refs/tags/v2": "b"}
+	s.write(func(t *store.Tx) error { return t.ReplaceGitRefs(w.project.ID, moved) })
+	s.equal("of another repository", refs(), moved)
+	s.write(func(t *store.Tx) error { return t.ReplaceGitRefs(w.project.ID, nil) })
+	s.equal("of an empty one", refs(), map[string]string{})
+	s.equal("of another project", get(s, func(t *store.Tx) (map[string]string, error) { return t.GitRefs(elsewhere.ID) }), map[string]string{"refs/heads/main": "e"})
+	s.equal("a password", get(s, func(t *store.Tx) (string, error) {
+		events, err := t.Events("project", elsewhere.ID)
+		if err != nil {
+			return "", err
+		}
+		return events[0].Detail, nil
+	}), "https://ann:xxxxx@git/x")
 
 	for i, want := range []bool{true, false} {
 		var got bool
