@@ -23,6 +23,7 @@ type Deployer interface {
 
 type targetsBody struct {
 	Project   *signalbox.Project
+	Tabs      projectTabs
 	Targets   []targetView
 	NewURL    string
 	MayManage bool
@@ -150,6 +151,7 @@ func (w *Web) getDeploymentTargets(rw http.ResponseWriter, r *http.Request) erro
 	}); err != nil {
 		return err
 	}
+	b.Tabs = projectTabs{Project: b.Project, Tab: tabDeployments, MayManage: may(r, auth.ProjectManage)}
 	s.Title, s.Section, s.Script = "Deployments · "+b.Project.Name, "projects", "page"
 	s.Topics = []string{"project:" + b.Project.ID}
 	s.Crumbs = []Link{{"Projects", "/projects"}, {b.Project.Name, "/projects/" + b.Project.Name}}

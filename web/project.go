@@ -15,9 +15,11 @@ const (
 	tabBranches   = "branches"
 	tabPulls      = "pull_requests"
 	tabTags       = "tags"
-)
 
-const tabSettings = "settings"
+	tabDeployments = "deployments"
+	tabTasks       = "tasks"
+	tabSettings    = "settings"
+)
 
 // projectTabs are the tabs of a project's pages.
 type projectTabs struct {

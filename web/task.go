@@ -43,6 +43,7 @@ type taskView struct {
 
 type tasksBody struct {
 	Project           *signalbox.Project
+	Tabs              projectTabs
 	Rows              []taskView
 	First, More       string
 	NewURL            string
@@ -116,9 +117,10 @@ func (w *Web) getTasks(rw http.ResponseWriter, r *http.Request) error {
 	}); err != nil {
 		return err
 	}
+	b.Tabs = projectTabs{Project: b.Project, Tab: tabTasks, MayManage: may(r, auth.ProjectManage)}
 	s.Title, s.Section, s.Script = "Tasks · "+b.Project.Name, "projects", "page"
 	s.Topics = []string{"project:" + b.Project.ID}
-	s.Crumbs = []Link{{"Projects", "/"}, {b.Project.Name, "/projects/" + b.Project.Name}}
+	s.Crumbs = []Link{{"Projects", "/projects"}, {b.Project.Name, "/projects/" + b.Project.Name}}
 	return w.render(rw, http.StatusOK, "tasks", s, b)
 }
 
