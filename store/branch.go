@@ -103,3 +103,21 @@ func (t *Tx) LastOf(branches []BranchKey, n int) (map[BranchKey][]string, error)
 	}
 	return out, nil
 }
+
+// Neighbours returns the ids of the workflows of the same branch just before and after one, "" for none.
+func (t *Tx) Neighbours(w *signalbox.Workflow) (before, after string, err error) {
+	type row struct {
+		id     string
+		number int
+	}
+	rows, err := many(t, "workflow", func(s scanner, r *row) error { return s.Scan(&r.id, &r.number) },
+		`SELECT id, number FROM workflow WHERE project_id = $1 AND branch_name = $2 AND number IN ($3, $4)`, w.ProjectID, w.BranchName, w.Number-1, w.Number+1)
+	for _, r := range rows {
+		if r.number < w.Number {
+			before = r.id
+		} else {
+			after = r.id
+		}
+	}
+	return before, after, err
+}

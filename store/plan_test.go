@@ -102,7 +102,10 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.Workflows(store.WorkflowFilter{By: "ana", After: place})), drop(tx.Workflows(store.WorkflowFilter{By: "ana", Before: place})),
 			drop(tx.Workflows(store.WorkflowFilter{Email: "ana@example.com", After: place})), drop(tx.Workflows(store.WorkflowFilter{After: place})),
 			drop(tx.WorkflowsOf([]string{job.WorkflowID})), drop(tx.BranchHeads(store.WorkflowFilter{ProjectID: project.ID, RefType: "branch", After: place})),
-			drop(tx.LastOf([]store.BranchKey{{ProjectID: project.ID, BranchName: "main"}, {ProjectID: project.ID, BranchName: "topic"}}, 15)), drop(tx.Predecessors([]string{job.WorkflowID, "other"})), drop(tx.Settled([]string{job.WorkflowID, "other"})),
+			func() error {
+				_, _, err := tx.Neighbours(&signalbox.Workflow{ProjectID: project.ID, BranchName: "main", Number: 2})
+				return err
+			}(), drop(tx.LastOf([]store.BranchKey{{ProjectID: project.ID, BranchName: "main"}, {ProjectID: project.ID, BranchName: "topic"}}, 15)), drop(tx.Predecessors([]string{job.WorkflowID, "other"})), drop(tx.Settled([]string{job.WorkflowID, "other"})),
 			drop(tx.PipelineStates([]string{job.WorkflowID, "other"})), drop(tx.FailedJobs([]string{job.PipelineID, "other"}, 100)), drop(tx.WaitingIn([]string{job.PipelineID, "other"})),
 			drop(tx.FindProjects(store.ProjectFilter{Words: "p", After: "a"})), drop(tx.FindProjects(store.ProjectFilter{Before: "p"})), drop(tx.LatestOf([]string{project.ID, "other"})),
 			drop(tx.RunningIn([]string{project.ID, "other"})), drop(tx.ProjectNames([]string{project.ID, "other"})),

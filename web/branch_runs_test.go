@@ -52,3 +52,28 @@ func TestRunsOnPages(t *testing.T) {
 	s.workflow(other, "main", "First")
 	s.says("/projects/dispatch-web", []string{"<small>none has ended</small>", "<dt>Median run on main</dt><dd>--:--</dd>"}, nil)
 }
+
+func TestKeysToNeighbours(t *testing.T) {
+	s := newBusySite(t)
+	first, second := s.site.workflow(s.project, "keys", "One"), s.site.workflow(s.project, "keys", "Two")
+	s.site.workflow(s.project, "other", "Three")
+	to := func(wf *signalbox.Workflow, rel, key string) string {
+		return `<a class="link" href="/workflows/` + wf.ID + `" rel="` + rel + `" data-key="` + key + `">`
+	}
+	s.says("/workflows/"+first.ID, []string{to(second, "next", "]")}, []string{`data-key="["`})
+	s.says("/workflows/"+second.ID, []string{to(first, "prev", "[")}, []string{`data-key="]"`})
+
+	blocks := withKeys([]blockView{{Jobs: []jobView{{URL: "/1"}, {URL: ""}}}, {Jobs: []jobView{{URL: "/2"}, {URL: "/3"}}}}, "/2")
+	if a, b, c := blocks[0].Jobs[0].Key, blocks[1].Jobs[0].Key, blocks[1].Jobs[1].Key; a != "[" || b != "" || c != "]" {
+		t.Errorf("%q %q %q", a, b, c)
+	}
+	for _, j := range withKeys([]blockView{{Jobs: []jobView{{URL: "/1"}}}}, "/none")[0].Jobs {
+		if j.Key != "" {
+			t.Error(j.Key)
+		}
+	}
+	_, text := s.get("/jobs/" + s.failed.ID)
+	if !strings.Contains(text, `data-key="]"`) {
+		t.Error("no key leads to the next job")
+	}
+}

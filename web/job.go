@@ -209,30 +209,6 @@ func (w *Web) readJob(tx *store.Tx, id string, attempt int) (jobBody, error) {
 	return b, readDebug(tx, &b, events)
 }
 
-// maxSiblings is how many jobs of the pipeline are listed beside a job.
-const maxSiblings = 40
-
-func siblings(blocks []blockView, self string) []blockView {
-	var out []blockView
-	n := 0
-	// The job's own block comes first, for long pipelines.
-	for pass := range 2 {
-		for _, b := range blocks {
-			own := false
-			for _, j := range b.Jobs {
-				own = own || j.URL == self
-			}
-			if own != (pass == 0) || len(b.Jobs) == 0 || b.Jobs[0].URL == "" || n >= maxSiblings {
-				continue
-			}
-			b.Jobs = b.Jobs[:min(len(b.Jobs), maxSiblings-n)]
-			n += len(b.Jobs)
-			out = append(out, b)
-		}
-	}
-	return out
-}
-
 func (b *jobBody) setAttempt(tx *store.Tx, attempts []*signalbox.Attempt, n int) error {
 	for i, a := range attempts {
 		if a.N == n || n == 0 && i == len(attempts)-1 {

@@ -32,6 +32,8 @@ type workflowBody struct {
 	Pipelines []pipelineView
 	Current   *pipelineView
 	Compared  *comparison
+	Before    string // the workflows of the branch just before and after this one
+	After     string
 	View      string // graph, list, timeline or yaml
 	Views     []viewLink
 	Graph     *Graph
@@ -84,13 +86,8 @@ type jobView struct {
 	Lamp                   Lamp
 	Took                   Took
 	Why                    string
+	Key                    string // that leads to it
 	queued, started, ended time.Time
-}
-
-// viewLink leads to another view of a pipeline.
-type viewLink struct {
-	Name, URL string
-	Current   bool
 }
 
 type eventView struct {
@@ -135,42 +132,6 @@ func (w *Web) getWorkflow(rw http.ResponseWriter, r *http.Request) error {
 	return w.render(rw, http.StatusOK, "workflow", s, b)
 }
 
-// viewCookie remembers how somebody likes to see pipelines.
-const viewCookie = "signalbox_view"
-
-// choose prepares the view that is asked for, or that was looked at last.
-func (b *workflowBody) choose(rw http.ResponseWriter, r *http.Request, secure bool, now time.Time) {
-	known := []string{"graph", "list", "timeline", "yaml"}
-	b.View = r.URL.Query().Get("view")
-	if slices.Contains(known, b.View) {
-		http.SetCookie(rw, &http.Cookie{Name: viewCookie, Value: b.View, Path: "/workflows", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure})
-	} else if c, err := r.Cookie(viewCookie); err == nil {
-		b.View = c.Value
-	}
-	if !slices.Contains(known, b.View) {
-		b.View = "graph"
-	}
-	p := b.Current
-	if p == nil {
-		return
-	}
-	for i, name := range []string{"Graph", "List", "Timeline", "YAML"} {
-		b.Views = append(b.Views, viewLink{name, p.URL + "&view=" + known[i], known[i] == b.View})
-	}
-	if text := strings.TrimRight(p.yaml, "\n"); b.View == "yaml" && text != "" {
-		b.YAML = strings.Split(text, "\n")
-	}
-	if len(p.Blocks) == 0 {
-		return
-	}
-	switch b.View {
-	case "graph":
-		b.Graph = layout(p.Blocks)
-	case "timeline":
-		b.Timeline = newTimeline(p.Blocks, p.began, p.ended, now)
-	}
-}
-
 func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 	var b workflowBody
 	wf, err := tx.Workflow(id)
@@ -193,6 +154,16 @@ func readWorkflow(tx *store.Tx, id, pipelineID string) (workflowBody, error) {
 		Project: project, Workflow: wf, Title: titleOf(wf.CommitMessage), Rest: clip(strings.TrimSpace(rest), 2000), SHA: shortSHA(wf.CommitSHA),
 		By: clip(who(wf), 80), Ref: clip(wf.Label, 100), RefIcon: refIcon(wf), Created: moment(wf.CreatedAt, tx.Now),
 		Lamp: workflowLamp(pipelines), Took: pipelinesTook(pipelines, tx.Now),
+	}
+	before, after, err := tx.Neighbours(wf)
+	if err != nil {
+		return b, err
+	}
+	if before != "" {
+		b.Before = "/workflows/" + before
+	}
+	if after != "" {
+		b.After = "/workflows/" + after
 	}
 	found := pipelineID == "" && len(pipelines) == 0
 	stands := standing(pipelines)

@@ -235,5 +235,16 @@ func testLastOf(s *suite) {
 	got := get(s, func(t *store.Tx) (map[store.BranchKey][]string, error) { return t.LastOf(branches, 3) })
 	s.equal("the last of a branch", got[key], trunk)
 	s.equal("of others", []int{len(got), len(got[topic])}, []int{2, 3})
+	neighbours := func(w *signalbox.Workflow) (ids []string) {
+		s.write(func(t *store.Tx) error {
+			before, after, err := t.Neighbours(w)
+			ids = []string{before, after}
+			return err
+		})
+		return ids
+	}
+	of := get(s, func(t *store.Tx) (map[string]*signalbox.Workflow, error) { return t.WorkflowsOf(trunk) })
+	s.equal("before and after", neighbours(of[trunk[1]]), []string{trunk[0], trunk[2]})
+	s.equal("nothing after the newest", neighbours(of[trunk[2]]), []string{trunk[1], ""})
 	s.equal("of none", len(get(s, func(t *store.Tx) (map[store.BranchKey][]string, error) { return t.LastOf(nil, 3) })), 0)
 }
