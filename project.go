@@ -3,6 +3,7 @@ package signalbox
 import (
 	"net/url"
 	"regexp"
+	"strings"
 	"slices"
 	"time"
 )
@@ -97,12 +98,15 @@ func ValidateProjectName(name string) error {
 	return nil
 }
 
-// HiddenPassword stands where an address that is shown has a password.
+// HiddenPassword stands where an address that is shown has a password, or a token in the place of a user.
 const HiddenPassword = "xxxxx"
+
+// shortestToken is from how many letters on a user without a password, over HTTP, is taken for a token: those of forges are longer than names.
+const shortestToken = 20
 
 var addressPassword = regexp.MustCompile(`(://[^/\s:@]*):\S*@`)
 
-// WithoutPassword is the address of a repository as it may be shown: with HiddenPassword for the password, if it has one.
+// WithoutPassword is the address of a repository as it may be shown: with HiddenPassword for the password or token, if it has one.
 func WithoutPassword(address string) string {
 	u, err := url.Parse(address)
 	if err != nil { // as when the password has a slash, which nobody escaped
@@ -111,11 +115,33 @@ func WithoutPassword(address string) string {
 	if u.User == nil {
 		return address
 	}
-	if _, has := u.User.Password(); !has {
-		return address
+	if _, has := u.User.Password(); has {
+		u.User = url.UserPassword(u.User.Username(), HiddenPassword)
+		return u.String()
 	}
-	u.User = url.UserPassword(u.User.Username(), HiddenPassword)
-	return u.String()
+	if strings.HasPrefix(u.Scheme, "http") && len(u.User.Username()) >= shortestToken {
+		u.User = url.User(HiddenPassword)
+		return u.String()
+	}
+	return address
+}
+
+// SameAddress tells whether an address that somebody names is the one of the project, as it is or as it is shown.
+func (p *Project) SameAddress(address string) bool {
+	return address == p.GitURL || address == WithoutPassword(p.GitURL)
+}
+
+// CheckAddress refuses an address with HiddenPassword in the place of a password or token: it was copied from where one is shown, and what
+// is stored belongs to the address that is stored.
+func CheckAddress(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.User == nil {
+		return nil
+	}
+	if password, has := u.User.Password(); has && password == HiddenPassword || !has && u.User.Username() == HiddenPassword {
+		return Errorf(CodeInvalid, "the address has %s where its password belongs: give the password too, because the one that is stored is for the address that is stored", HiddenPassword)
+	}
+	return nil
 }
 
 // GitRef is the commit that a project's ref had when the server last looked.

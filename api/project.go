@@ -72,12 +72,12 @@ type (
 func (a *API) project(p *signalbox.Project, tasks []*signalbox.Task) projectBody {
 	b := projectBody{APIVersion: "v1alpha", Kind: "Project"}
 	b.Metadata.ID, b.Metadata.Name, b.Metadata.OrgID = p.ID, p.Name, a.OrganizationID
-	url := strings.TrimSuffix(strings.TrimRight(p.GitURL, "/"), ".git")
+	url := strings.TrimSuffix(strings.TrimRight(signalbox.WithoutPassword(p.GitURL), "/"), ".git")
 	b.Spec = projectSpec{
 		Visibility: "private", Schedulers: []any{}, Tasks: projectTasks(tasks), CustomPermissions: p.CustomPermissions,
 		DebugPermissions: kindNames(p.DebugPermissions), AttachPermissions: kindNames(p.AttachPermissions), MaxRunningJobs: p.MaxRunningJobs,
 		Repository: repositoryBody{
-			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: p.GitURL, RunOn: []string{"branches", "tags"},
+			Name: filepath.Base(url), Owner: filepath.Base(filepath.Dir(url)), URL: signalbox.WithoutPassword(p.GitURL), RunOn: []string{"branches", "tags"},
 			PipelineFile: p.PipelineFile, IntegrationType: "git", DefaultBranch: p.DefaultBranch,
 			Forked:    forkedBody{AllowedSecrets: []string{}, AllowedContributors: []string{}},
 			Whitelist: whitelistBody{Branches: []string{}, Tags: []string{}}, Status: statusBody{PipelineFiles: []statusFile{}},
@@ -239,7 +239,7 @@ func (a *API) updateProject(w http.ResponseWriter, r *http.Request) error {
 			if err := namesProject(b.Metadata.ID, p); err != nil {
 				return err
 			}
-			if u := b.Spec.Repository.URL; move == nil && u != "" && u != p.GitURL {
+			if u := b.Spec.Repository.URL; move == nil && u != "" && !p.SameAddress(u) {
 				return signalbox.Errorf(signalbox.CodeConflict, "somebody else has moved project %s to another repository meanwhile; nothing was changed, look where it is and try again", p.Name)
 			}
 			if err := move.Apply(tx, p); err != nil {
@@ -289,7 +289,7 @@ func (a *API) prepareMove(r *http.Request, id string, to project.Place) (*projec
 	if err := namesProject(id, p); err != nil {
 		return nil, err
 	}
-	if (to.Address == "" || to.Address == p.GitURL) && (to.Branch == "" || to.Branch == p.DefaultBranch) {
+	if (to.Address == "" || p.SameAddress(to.Address)) && (to.Branch == "" || to.Branch == p.DefaultBranch) {
 		return nil, nil
 	}
 	m, err := a.Projects.PrepareMove(r.Context(), p, to)

@@ -77,3 +77,33 @@ func TestMoveAProject(t *testing.T) {
 		return err
 	})
 }
+
+// Whoever may see projects need not be whom the password of a repository is for.
+func TestProjectAddressesAreShownWithoutPasswords(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	const address = "https://ana:hunter2@git.example/me/demo.git"
+	w.write(func(tx *store.Tx) error {
+		p := *w.project
+		p.GitURL, p.GitDir = address, ""
+		return tx.UpdateProject(&p, "test", "moved")
+	})
+	path := "/api/v1alpha/projects/" + w.project.ID
+	for _, a := range []answer{
+		w.call("GET", "/api/v1alpha/projects", "", "Authorization", "Token "+w.viewer), w.call("GET", path, ""),
+		w.call("PATCH", path, `{"spec":{"repository":{"url":"https://ana:xxxxx@git.example/me/demo.git","pipeline_file":"other.yml"}}}`),
+	} {
+		w.expect(200, a)
+		if strings.Contains(a.body, "hunter2") || !strings.Contains(a.body, `"url":"https://ana:xxxxx@git.example/me/demo.git"`) || !strings.Contains(a.body, `"owner":"me"`) {
+			t.Errorf("%s: %s", a.what, a.body)
+		}
+	}
+	w.write(func(tx *store.Tx) error {
+		p, err := tx.Project(w.project.ID)
+		if err == nil && (p.GitURL != address || p.PipelineFile != "other.yml") {
+			t.Errorf("%+v", p)
+		}
+		return err
+	})
+	w.expect(400, w.call("PATCH", path, `{"spec":{"repository":{"url":"https://ana:xxxxx@git.example/other.git"}}}`))
+}

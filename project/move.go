@@ -43,7 +43,7 @@ func (w *WrongBranch) Unwrap() error { return w.err }
 // pushes. Nothing of the project is changed. FinishMove has to follow in any case.
 func (c *Projects) PrepareMove(ctx context.Context, p *signalbox.Project, to Place) (*Move, error) {
 	m := &Move{from: *p, to: *p}
-	if to.Address = strings.TrimSpace(to.Address); to.Address != "" && to.Address != p.GitURL {
+	if to.Address = strings.TrimSpace(to.Address); to.Address != "" && !p.SameAddress(to.Address) {
 		m.to.GitURL = to.Address
 		if err := locate(&m.to); err != nil {
 			return nil, err

@@ -113,6 +113,9 @@ func (c *Projects) InstallHook(ctx context.Context, p *signalbox.Project) error 
 
 // locate finds out whether the repository lies on this machine.
 func locate(p *signalbox.Project) error {
+	if err := signalbox.CheckAddress(p.GitURL); err != nil {
+		return err
+	}
 	p.GitDir = ""
 	elsewhere := strings.Contains(p.GitURL, ":") && !strings.HasPrefix(p.GitURL, "-") && !strings.ContainsFunc(p.GitURL, unicode.IsControl)
 	if len(p.GitURL) > 2000 || !elsewhere && !filepath.IsAbs(p.GitURL) {

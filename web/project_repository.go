@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/signalbox-ci/signalbox"
@@ -26,30 +25,22 @@ func (f projectSettings) place(p *signalbox.Project) (to *project.Place, problem
 	switch {
 	case f.Address == "":
 		return nil, "Give a git URL, or the absolute path of a repository on the server's machine."
-	case f.Address == signalbox.WithoutPassword(p.GitURL):
+	case p.SameAddress(f.Address):
 		to.Address = ""
 		if f.Branch == p.DefaultBranch {
 			return nil, ""
 		}
-	case hasPassword(f.Address, signalbox.HiddenPassword):
+	case signalbox.CheckAddress(f.Address) != nil:
 		return nil, "The password that is stored is for the address that is stored."
 	}
 	return to, ""
 }
 
-func hasPassword(address, password string) bool {
-	u, err := url.Parse(address)
-	if err != nil || u.User == nil {
-		return false
-	}
-	is, _ := u.User.Password()
-	return is == password
-}
-
 // forgetPassword takes the password out of an address that is shown again, so that it does not stand in a page, and nothing does in its
 // place that would look like the one that is stored.
 func forgetPassword(address string) string {
-	return strings.Replace(signalbox.WithoutPassword(address), ":"+signalbox.HiddenPassword+"@", "@", 1)
+	shown := strings.Replace(signalbox.WithoutPassword(address), ":"+signalbox.HiddenPassword+"@", "@", 1)
+	return strings.Replace(shown, "//"+signalbox.HiddenPassword+"@", "//", 1)
 }
 
 // postProjectRepository moves a project to another repository or default branch. The repository is looked at before anything is stored.
