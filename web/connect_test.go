@@ -113,7 +113,7 @@ func TestConnect(t *testing.T) {
 	s.write(func(tx *store.Tx) error {
 		return tx.SaveSeen([]store.Seen{{AgentID: a.ID, At: s.now().Add(time.Second), State: "waiting-for-jobs"}})
 	})
-	see("build-01 is connected", "build-01.harbour.example", "linux, x86_64", "agent 1.4.0", "192.0.2.7", "Add another", `href="/new_project"`, "Use it in a project")
+	see("build-01 is connected", "build-01.harbour.example", "linux, x86_64", "agent 1.4.0", "192.0.2.7", "Add another", `href="/new_project"`, "Try it with a demo project", `name="agent_type" value="s1-new"`, "Use it in a project")
 	if text := s.with(fmt.Sprintf("%s?connect=1&after=%d", base, s.now().Add(time.Second).UnixMilli()), "", cookie); !strings.Contains(text, "Waiting for") || strings.Contains(text, "is connected") {
 		t.Error("another agent is waited for, and the first one counts")
 	}
