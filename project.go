@@ -3,8 +3,8 @@ package signalbox
 import (
 	"net/url"
 	"regexp"
-	"strings"
 	"slices"
+	"strings"
 	"time"
 )
 
