@@ -234,6 +234,7 @@ func literal(text, project string) string {
 		text = regexp.MustCompile(`state IN \([^)]*\)`).ReplaceAllString(text, "state IN ('queued', 'running')")
 	}
 	text = regexp.MustCompile(`(priority|queued_at|seen_at|ended_at|created_at|finished_at|gone_at) ([<>=]+) \$\d+`).ReplaceAllString(text, "$1 $2 50")
+	text = regexp.MustCompile(`number IN \(\$\d+, \$\d+\)`).ReplaceAllString(text, "number IN (1, 3)")
 	text = regexp.MustCompile(`CAST\(\$\d+ AS (BIGINT|INTEGER)\)`).ReplaceAllString(text, "1")
 	text = regexp.MustCompile(`(changed_at|problems_at) = \$\d+`).ReplaceAllString(text, "$1 = 1")
 	text = regexp.MustCompile(`(json_each\(|CAST\()\$1( AS jsonb)?\)`).ReplaceAllString(text, "$1'[[]]'$2)")

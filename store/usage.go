@@ -50,5 +50,6 @@ type Build struct {
 // Builds returns those of the living agents, each once, in the order of types.
 func (t *Tx) Builds() ([]*Build, error) {
 	return many(t, "agent", func(s scanner, b *Build) error { return s.Scan(&b.AgentType, &b.OS, &b.Arch, &b.Version) },
-		`SELECT y.name, a.os, a.arch, a.version`+agentFrom+`WHERE a.gone_at = 0 GROUP BY y.name, a.os, a.arch, a.version ORDER BY y.name, a.os, a.arch, a.version`)
+		`SELECT y.name, b.os, b.arch, b.version FROM (SELECT DISTINCT agent_type_id, os, arch, version FROM agent WHERE gone_at = 0) AS b
+			JOIN agent_type y ON y.id = b.agent_type_id ORDER BY y.name, b.os, b.arch, b.version`)
 }
