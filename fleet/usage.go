@@ -72,8 +72,11 @@ func (u *Usage) BusyShare() (share float64, known bool) {
 	return min(1, u.BusyHours/u.AgentHours), true
 }
 
-// mostUsage bounds how many jobs, and how many agents that have left, are read for all that is asked at once.
-const mostUsage = 100_000
+// mostUsage bounds how many jobs, and how many agents that have left, are read for one type, and mostUsages for all of them together.
+const (
+	mostUsage  = 100_000
+	mostUsages = 40_000
+)
 
 // Usage tells how much an agent type was used.
 func (f *Fleet) Usage(ctx context.Context, typeName string, span UsageSpan) (u *Usage, err error) {
@@ -117,7 +120,7 @@ func (f *Fleet) Usages(ctx context.Context, span UsageSpan) (map[string]*Usage, 
 		}
 		all := make(map[string]*Usage, len(types))
 		for _, t := range types {
-			if all[t.Name], err = readUsage(tx, t, span, max(1, mostUsage/len(types))); err != nil {
+			if all[t.Name], err = readUsage(tx, t, span, max(1, mostUsages/len(types))); err != nil {
 				return err
 			}
 		}

@@ -41,6 +41,7 @@ type usageView struct {
 	NeededAt   *Moment
 	Short      bool // fewer agents than were needed
 	Load       string
+	Since      *Moment // set where not all of the time is known
 }
 
 func newUsageView(name string, u *fleet.Usage, now time.Time) usageView {
@@ -51,6 +52,9 @@ func newUsageView(name string, u *fleet.Usage, now time.Time) usageView {
 	if share, known := u.BusyShare(); known {
 		v.BusyWidth = int(math.Round(share * 100))
 		v.IdleWidth, v.Busy = 100-v.BusyWidth, strconv.Itoa(v.BusyWidth)+nbsp+"%"
+	}
+	if u.Cut {
+		v.Since = moment(u.From, now)
 	}
 	if u.Started > 0 {
 		v.Half, v.Most = shortly(u.Half), shortly(u.Most)
@@ -156,7 +160,6 @@ type usageBody struct {
 	TypeURL  string
 	Spans    []spanLink
 	Words    string
-	From     *Moment // set where not all of the time is known
 	Chart    *usageChart
 	Rows     []usageRow
 	CSV      string
@@ -190,9 +193,6 @@ func (w *Web) getUsage(rw http.ResponseWriter, r *http.Request) error {
 		b = usageBody{
 			usageView: v, TypeURL: typesPath + url.PathEscape(name), Spans: spanLinks(v.URL, span), Words: spanWords[span.Name], Chart: newUsageChart(u, span),
 			CSV: v.URL + "?format=csv&range=" + span.Name, Endpoint: w.o.PublicURL(r) + agentapi.Base + agentapi.PathMetrics,
-		}
-		if u.Cut {
-			b.From = moment(u.From, tx.Now)
 		}
 		for _, p := range fleet.Coarse(u.Points, 28) {
 			b.Rows = append(b.Rows, usageRow{moment(p.At, tx.Now), decimal(p.Agents), decimal(p.Busy), decimal(p.Waiting), p.Needed})

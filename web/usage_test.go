@@ -71,6 +71,17 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestUsageOfTheNewestJobs(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	v := newUsageView("s1-linux", &fleet.Usage{From: now.Add(-3 * time.Hour), To: now, Cut: true}, now)
+	if v.Since == nil || v.Since.Unix != now.Add(-3*time.Hour).Unix() {
+		t.Errorf("%+v", v.Since)
+	}
+	if v = newUsageView("s1-linux", &fleet.Usage{From: now.Add(-3 * time.Hour), To: now}, now); v.Since != nil {
+		t.Errorf("%+v", v.Since)
+	}
+}
+
 func TestUsageChart(t *testing.T) {
 	from := time.Unix(0, 0)
 	u := &fleet.Usage{From: from, To: from.Add(4 * time.Hour), Points: []fleet.UsagePoint{{Agents: 2, Busy: 1}, {Agents: 2, Busy: 2, Waiting: 1}, {Agents: 1, Busy: 1, Waiting: 2}, {}}}
