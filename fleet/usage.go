@@ -165,7 +165,7 @@ func usageOf(jobs []*store.JobTimes, agents []*store.AgentTimes, from, to time.T
 	var waits []time.Duration
 	projects := map[string]bool{}
 	for _, a := range agents {
-		w.add(a.CreatedAt, orLater(a.GoneAt, to), from, to, change{agents: 1})
+		w.add(a.CreatedAt, orLater(a.GoneAt, to), change{agents: 1})
 	}
 	for _, j := range jobs {
 		projects[j.ProjectID] = true
@@ -174,9 +174,9 @@ func usageOf(jobs []*store.JobTimes, agents []*store.AgentTimes, from, to time.T
 		if begin.IsZero() {
 			begin = end
 		} else {
-			w.add(begin, end, from, to, change{busy: 1})
+			w.add(begin, end, change{busy: 1})
 		}
-		w.add(j.QueuedAt, begin, from, to, change{waiting: 1})
+		w.add(j.QueuedAt, begin, change{waiting: 1})
 		if !j.StartedAt.IsZero() && !begin.Before(from) && begin.Before(to) {
 			waits = append(waits, max(0, begin.Sub(j.QueuedAt)))
 		}
@@ -213,22 +213,15 @@ type change struct {
 
 type tally []change
 
-// add notes that something was there between two times, as far as it falls into a window.
-func (w *tally) add(begin, end, from, to time.Time, c change) {
-	if begin.Before(from) {
-		begin = from
+// add notes that something was there between two times.
+func (w *tally) add(begin, end time.Time, c change) {
+	if begin.Before(end) {
+		c.at = begin
+		*w = append(*w, c, change{end, -c.agents, -c.busy, -c.waiting})
 	}
-	if end.After(to) {
-		end = to
-	}
-	if !begin.Before(end) {
-		return
-	}
-	c.at = begin
-	*w = append(*w, c, change{end, -c.agents, -c.busy, -c.waiting})
 }
 
-// sweep goes through the changes in the order of time and adds up what was there between them.
+// sweep goes through the changes in the order of time and adds up what was there between them, from the first point to the end of the last.
 func (u *Usage) sweep(w tally) {
 	slices.SortFunc(w, func(a, b change) int { return a.at.Compare(b.at) })
 	var now change

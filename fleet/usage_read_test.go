@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/signalbox-ci/signalbox"
+	"github.com/signalbox-ci/signalbox/engine"
 	"github.com/signalbox-ci/signalbox/joblog"
 	"github.com/signalbox-ci/signalbox/store"
 	"github.com/signalbox-ci/signalbox/store/storetest"
@@ -47,5 +48,43 @@ func TestUsageOfManyJobs(t *testing.T) {
 	}
 	if busy < 49.9 || busy > 50.1 {
 		t.Errorf("jobs took %g s", busy)
+	}
+}
+
+// Many look at the list of all types; it is worked out once a minute.
+func TestUsagesAreKeptForAMinute(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_000)
+	st, err := store.Open(t.Context(), store.Options{Dir: storetest.Folder(t), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	f, err := New(Options{Store: st, Engine: engine.New(engine.Options{Store: st}), Log: joblog.New(joblog.Options{Store: st})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := scene.Scene{Context: t.Context(), Store: st, Log: joblog.New(joblog.Options{Store: st}), Now: func() time.Time { return now }, OnError: func(err error) { t.Fatal(err) }}
+	w.AgentType("s1-linux")
+	types := func(span UsageSpan) int {
+		all, err := f.Usages(t.Context(), span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if n := types(UsageSpans[0]); n != 1 {
+		t.Errorf("%d types", n)
+	}
+	w.AgentType("s1-mac")
+	now = now.Add(59 * time.Second)
+	if day, week := types(UsageSpans[0]), types(UsageSpans[1]); day != 1 || week != 2 {
+		t.Errorf("%d types in a day, %d in a week", day, week)
+	}
+	if now = now.Add(time.Second); types(UsageSpans[0]) != 2 {
+		t.Error("what is a minute old is told still")
+	}
+	w.AgentType("s1-arm")
+	if now = now.Add(-time.Hour); types(UsageSpans[0]) != 3 {
+		t.Error("a clock that was put back keeps what is known")
 	}
 }
