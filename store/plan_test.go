@@ -114,7 +114,7 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 			drop(tx.ActiveJobs("s1-linux")), drop(tx.ActiveJobs("")), drop(tx.LastTurn("s1-linux")), drop(tx.LockQueued([]string{job.ID, "other"})),
 			drop(tx.Tried([]string{job.ID, "other"}, []string{agent.ID, "other"})),
 			drop(tx.LockAgents([]string{agent.ID, "other"})), drop(tx.QueuedOf("s1-linux")), drop(tx.AheadInLine(job)),
-			func() error { _, _, err := tx.JobTimes("s1-linux", time.UnixMilli(1), 50); return err }(), drop(tx.AgentTimes(agent.AgentTypeID, time.UnixMilli(1), 50)),
+			func() error { _, _, err := tx.JobTimes("s1-linux", time.UnixMilli(1), 50); return err }(), drop(tx.TypeJobs("s1-linux", 20)), drop(tx.AgentTimes(agent.AgentTypeID, time.UnixMilli(1), 50)),
 			drop(tx.StartedOf("s1-linux")), drop(tx.RanFor("s1-linux", 50)), drop(tx.LastGone(agent.AgentTypeID)), drop(tx.SeenOfType(agent.AgentTypeID)),
 			tx.OfferJobs([]store.Offering{offered}, "test"), tx.TakeTurns("s1-linux", map[string]int64{project.ID: 1}),
 			func() error { _, _, err := tx.CountJobs("s1-linux"); return err }(), drop(tx.CountAgents("s1-linux", tx.Now)), drop(tx.CountAgents("", tx.Now)), drop(tx.JobCounts()),
@@ -144,6 +144,9 @@ func checkPlans(t *testing.T, o store.Options, db *sql.DB, plan func(string) str
 		}
 		if strings.HasPrefix(text, "SELECT project_id, queued_at, started_at, finished_at FROM job") && strings.Contains(text, "finished_at >= ") && (!strings.Contains(p, "job_usage") || regexp.MustCompile(`(^|\n) *(-> +)?Sort  \(|FOR ORDER BY`).MatchString(p)) {
 			t.Errorf("times of jobs are not read from their index, in its order:\n%s\n\n%s", text, p)
+		}
+		if strings.Contains(text, "NOT copied ORDER BY finished_at DESC LIMIT") && !strings.Contains(p, "job_usage") {
+			t.Errorf("the newest jobs of a type are not read from their index:\n%s\n\n%s", text, p)
 		}
 		// A workflow has few pipelines.
 		if strings.Contains(text, "ORDER BY created_at DESC, id DESC LIMIT") && !strings.Contains(text, "workflow_id = ") && regexp.MustCompile(`(^|\n) *(-> +)?Sort  \(|FOR ORDER BY`).MatchString(p) {

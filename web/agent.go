@@ -37,6 +37,7 @@ type agentBody struct {
 type agentJobRow struct {
 	Lamp                         Lamp
 	URL, Name, Project, Pipeline string
+	Agent, AgentURL              string // where a list is of several agents
 	Took                         Took
 	Ended                        *Moment
 }
@@ -128,8 +129,13 @@ func (w *Web) showAgent(rw http.ResponseWriter, r *http.Request, typeName, name 
 // read lists what ran on an agent.
 func (b *agentBody) read(tx *store.Tx, a *signalbox.Agent) error {
 	jobs, err := tx.AgentJobs(a.Name, jobsShown)
+	b.Jobs = agentJobRows(jobs, tx.Now)
+	return err
+}
+
+func agentJobRows(jobs []*store.AgentJob, now time.Time) (out []agentJobRow) {
 	for _, j := range jobs {
-		row := agentJobRow{URL: "/jobs/" + j.JobID, Name: clip(j.Name, 80), Project: j.Project, Pipeline: clip(j.Pipeline, 60), Took: took(j.Start, j.End, tx.Now), Ended: moment(j.End, tx.Now)}
+		row := agentJobRow{URL: "/jobs/" + j.JobID, Name: clip(j.Name, 80), Project: j.Project, Pipeline: clip(j.Pipeline, 60), Took: took(j.Start, j.End, now), Ended: moment(j.End, now)}
 		switch j.Result {
 		case signalbox.JobPassed:
 			row.Lamp = lampPassed
@@ -138,9 +144,9 @@ func (b *agentBody) read(tx *store.Tx, a *signalbox.Agent) error {
 		default:
 			row.Lamp = lampStopped
 		}
-		b.Jobs = append(b.Jobs, row)
+		out = append(out, row)
 	}
-	return err
+	return out
 }
 
 // agentMode says how long an agent stays.

@@ -25,6 +25,7 @@ type agentTypeBody struct {
 	Settings typeSettings
 	Tokens   []tokenRow
 	Refused  []refusedRow
+	Jobs     []agentJobRow
 	New      *newToken
 	Problems []fleet.Outcome
 	All      bool   // tokens that have ended are shown too
@@ -85,6 +86,9 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 			}
 			b.Type = rows[i]
 		}
+		if b.Jobs, err = typeJobs(tx, t); err != nil {
+			return err
+		}
 		if b.Settings, err = settingsOf(tx, t); err != nil || !manage {
 			return err
 		}
@@ -111,6 +115,20 @@ func (w *Web) showAgentType(rw http.ResponseWriter, r *http.Request, name string
 	s.Title, s.Section, s.Script, s.Crumbs = name, "agents", "page", []Link{{"Agents", "/agents"}}
 	s.Topics = []string{"agents", "queue"}
 	return w.render(rw, http.StatusOK, "agent-type", s, b)
+}
+
+// typeJobsShown is how many of the newest jobs of a type its page lists.
+const typeJobsShown = 20
+
+func typeJobs(tx *store.Tx, t *signalbox.AgentType) ([]agentJobRow, error) {
+	jobs, err := tx.TypeJobs(t.Name, typeJobsShown)
+	rows := agentJobRows(jobs, tx.Now)
+	for i, j := range jobs {
+		if j.Agent != "" {
+			rows[i].Agent, rows[i].AgentURL = clip(j.Agent, 80), agentURL(&signalbox.Agent{AgentType: t.Name, Name: j.Agent})
+		}
+	}
+	return rows, err
 }
 
 func settingsOf(tx *store.Tx, t *signalbox.AgentType) (typeSettings, error) {

@@ -71,6 +71,16 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestJobsOfAnAgentType(t *testing.T) {
+	s := newSite(t)
+	typ := s.agentType("s1-linux")
+	s.agent(typ, "one")
+	s.ran("s1-linux", time.Second)
+	s.says("/agents/self_hosted/s1-linux", []string{"Jobs that ended", "the newest 1<", "of-s1-linux", ">Passed<"}, nil)
+	s.agentType("s1-none")
+	s.says("/agents/self_hosted/s1-none", nil, []string{"Jobs that ended"})
+}
+
 func TestUsageOfTheNewestJobs(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	v := newUsageView("s1-linux", &fleet.Usage{From: now.Add(-3 * time.Hour), To: now, Cut: true}, now)

@@ -90,6 +90,7 @@ func Run(t *testing.T, open func(t *testing.T) *store.Store) {
 		{"LastOf", testLastOf},
 		{"Usage", testUsage},
 		{"Builds", testBuilds},
+		{"TypeJobs", testTypeJobs},
 		{"Search", testSearch},
 		{"WakeUps", testWakeUps},
 		{"Wakers", testWakers},

@@ -81,6 +81,40 @@ func testUsage(s *suite) {
 	s.equal("the living and no others", agents(0), []store.AgentTimes{{CreatedAt: here.CreatedAt}})
 }
 
+func testTypeJobs(s *suite) {
+	w := s.world()
+	other := s.secondProject("other", 0)
+	since := time.UnixMilli(1_800_000_000_000).UTC()
+	a := s.agent(w, "one")
+	end := func(of world, i int, at time.Time) *signalbox.Job {
+		j := s.job(of, i, 50)
+		attempt := &signalbox.Attempt{ID: signalbox.NewID(), JobID: j.ID, N: 1, AgentID: a.ID, AgentName: a.Name, State: signalbox.AttemptEnded}
+		s.write(func(t *store.Tx) error {
+			if i > 0 {
+				if err := t.CreateAttempt(attempt, "dispatch"); err != nil {
+					return err
+				}
+				j.AttemptID, j.AttemptN = attempt.ID, 1
+			}
+			j.State, j.Result, j.Reason, j.FinishedAt = signalbox.JobFinished, signalbox.JobFailed, signalbox.ReasonTest, at
+			return t.UpdateJob(j, signalbox.JobQueued, "test", "ended", "")
+		})
+		return j
+	}
+	old, stopped, newest := end(w, 1, since), end(w, 0, since.Add(time.Hour)), end(w, 2, since.Add(2*time.Hour))
+	end(other, 1, since.Add(3*time.Hour))
+	s.job(w, 3, 50)
+	s.write(func(t *store.Tx) error { return t.DeleteProject(other.project.ID, "test") })
+	list := func(n int) (out []string) {
+		for _, j := range get(s, func(t *store.Tx) ([]*store.AgentJob, error) { return t.TypeJobs("s1-linux", n) }) {
+			out = append(out, j.JobID+" "+j.Project+" "+j.Pipeline+" "+j.Agent+" "+string(j.Reason))
+		}
+		return out
+	}
+	s.equal("the newest first, without those of a deleted project", list(9), []string{newest.ID + " demo Pipeline one test", stopped.ID + " demo Pipeline  test", old.ID + " demo Pipeline one test"})
+	s.equal("so many at most", len(list(2)), 1)
+}
+
 func testBuilds(s *suite) {
 	w := s.world()
 	mac := &signalbox.AgentType{Name: "s1-mac"}
