@@ -111,7 +111,10 @@ func (u *usage) text() string {
 // waited is a number of seconds in words of fitting size.
 func waited(seconds float64) string {
 	d := time.Duration(seconds * float64(time.Second))
-	if d < time.Minute {
+	switch {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
