@@ -145,10 +145,9 @@ func readUsage(tx *store.Tx, t *signalbox.AgentType, span UsageSpan, n int) (*Us
 	}
 	cut := len(ended) == n && n > 0
 	if cut {
-		// What ended before the oldest of them is not known, so the time before it has no points.
-		if steps := ended[n-1].FinishedAt.Sub(from) / span.Step; steps > 0 {
-			from = from.Add(min(steps, span.Long/span.Step-1) * span.Step)
-		}
+		// What ended before the oldest of them is not known, so the steps that hold such a time have no points.
+		steps := (ended[n-1].FinishedAt.Sub(from) + span.Step - 1) / span.Step
+		from = from.Add(min(steps, span.Long/span.Step-1) * span.Step)
 	}
 	u := usageOf(append(ended, open...), agents, from, tx.Now, span.Step)
 	u.Cut = cut

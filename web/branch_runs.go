@@ -83,8 +83,7 @@ func newBranchRuns(runs [][]*signalbox.Pipeline, now time.Time) *branchRuns {
 		r.Percent = r.Passed * 100 / r.Ended
 	}
 	if len(passed) > 0 {
-		slices.Sort(passed)
-		r.Median = clock((passed[(len(passed)-1)/2] + passed[len(passed)/2]) / 2)
+		r.Median = clock(median(passed))
 	}
 	all = all[max(0, len(all)-runsDrawn):]
 	var green, red, grey strings.Builder

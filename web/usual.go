@@ -17,7 +17,12 @@ func usual(past []time.Duration) time.Duration {
 	if len(past) < fewest {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(past))
+	return median(past)
+}
+
+// median is that of at least one duration.
+func median(of []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(of))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/signalbox-ci/signalbox"
 )
 
 // ProjectCmd is `signalbox project`.
@@ -126,7 +124,7 @@ func (c *ProjectSetCmd) setRepository(ctx context.Context, g *Globals) error {
 	is, _ := spec["repository"].(map[string]any)
 	address, _ := is["url"].(string)
 	branch, _ := is["default_branch"].(string)
-	return g.print(out, fmt.Sprintf("Project %s\nRepository      %s\nDefault branch  %s\n", c.Name, printable(signalbox.WithoutPassword(address)), printable(branch)))
+	return g.print(out, fmt.Sprintf("Project %s\nRepository      %s\nDefault branch  %s\n", c.Name, printable(address), printable(branch)))
 }
 
 func (c *ProjectSetCmd) setLimit(ctx context.Context, g *Globals) error {
